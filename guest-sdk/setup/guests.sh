@@ -36,7 +36,6 @@ readonly WASI_LIB=/usr/lib/wasm32-wasi
 install_packages=yes
 check_only=no
 only=
-rust_way=
 scratch=
 
 say() { printf 'guests: %s\n' "$*" >&2; }
@@ -146,7 +145,6 @@ write_clang_commands() {
   write_command guest-cc "/usr/bin/clang-$version" "${base[@]}" "${headers[@]}" "${libraries[@]}"
   write_command guest-c++ "/usr/bin/clang++-$version" "${base[@]}" -fno-exceptions \
     -isystem "$llvm/include/wasm32-wasi/c++/v1" "${headers[@]}" "${libraries[@]}"
-  write_command guest-ar "$llvm/bin/llvm-ar"
 }
 
 write_sdk_commands() {
@@ -155,7 +153,6 @@ write_sdk_commands() {
     "Set it to the folder of an unpacked wasi-sdk, or unset it."
   write_command guest-cc "$sdk/bin/clang" "--target=$TARGET"
   write_command guest-c++ "$sdk/bin/clang++" "--target=$TARGET" -fno-exceptions
-  write_command guest-ar "$sdk/bin/llvm-ar"
 }
 
 # Builds a C and a C++ program that need headers, libraries and the runtime.
@@ -218,7 +215,7 @@ is_wasm() { [ "$(head -c 4 "$1" 2>/dev/null | od -An -tx1 | tr -d ' \n')" = 0061
 # Variables of the caller that are meant for the host's programs and would break a guest.
 readonly NOT_FOR_GUESTS="-u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_TARGET_DIR -u CARGO_BUILD_TARGET_DIR -u RUSTC -u RUSTC_WRAPPER -u CARGO -u RUSTUP_TOOLCHAIN"
 
-# Builds a guest that needs the standard library and link-time optimisation.
+# Builds a guest that needs the standard library, what a libc may lack, and link-time optimisation.
 try_rust() {
   [ -x "$BIN/guest-cargo" ] || return 1
   local project=$scratch/try
@@ -238,7 +235,7 @@ END
   cat >"$project/src/lib.rs" <<'END'
 #[unsafe(no_mangle)]
 pub extern "C" fn faaslet_main() -> i32 {
-    println!("{:?}", std::env::args().collect::<Vec<_>>());
+    println!("{:?}", std::fs::canonicalize("."));
     0
 }
 END
@@ -319,14 +316,17 @@ build_sysroot() {
     tail -n 20 "$scratch/std.log" >&2
     fail "Rust's standard library did not compile (the last lines are above)."
   }
-  cp "$project/target/$TARGET/release/deps/"*.rlib "$library/"
-  rm -f "$library"/libempty-*.rlib
-  cp "$WASI_LIB/crt1-command.o" "$WASI_LIB/crt1-reactor.o" "$WASI_LIB/libc.a" "$library/self-contained/"
-  add_realpath "$1" "$library/self-contained/libc.a"
+  cp "$project/target/$TARGET/release/deps/"*.rlib "$library/" &&
+    rm -f "$library"/libempty-*.rlib &&
+    cp "$WASI_LIB/crt1-command.o" "$WASI_LIB/crt1-reactor.o" "$WASI_LIB/libc.a" "$library/self-contained/" &&
+    add_realpath "$1" "$library/self-contained/libc.a" ||
+    fail "could not put Rust's standard library together in $scratch (the reason is above)."
 }
 
 # Debian's wasi-libc is older than the library expects and has no realpath, which
 # std::fs::canonicalize calls. There are no symbolic links to follow that the host would not.
+# The archive gets no index (S), since the host's ar cannot read objects for Wasm; wasm-ld reads
+# the members themselves.
 add_realpath() {
   cat >"$scratch/realpath.c" <<'END'
 #include <errno.h>
@@ -341,8 +341,8 @@ char *realpath(const char *path, char *resolved) {
   return strcpy(resolved, path);
 }
 END
-  "/usr/bin/clang-$1" --target=wasm32-wasi -Wno-deprecated -O2 -c -o "$scratch/realpath.o" "$scratch/realpath.c"
-  "/usr/lib/llvm-$1/bin/llvm-ar" r "$2" "$scratch/realpath.o"
+  "/usr/bin/clang-$1" --target=wasm32-wasi -Wno-deprecated -O2 -c -o "$scratch/realpath.o" "$scratch/realpath.c" &&
+    ar rcS "$2" "$scratch/realpath.o"
 }
 
 set_up_rust() {
@@ -353,8 +353,7 @@ set_up_rust() {
     *) fail "FAASLET_RUST_GUESTS is '$way': rustup, system or source was expected." ;;
     esac
     if "rust_by_$way"; then
-      say "Rust: $(rust_version) (by $way)"
-      rust_way=$way
+      say "Rust: $(rust_version), by $way"
       return
     fi
   done
@@ -365,6 +364,15 @@ set_up_rust() {
     "then run this again."
 }
 
+# Which of the three ways made guest-cargo.
+rust_way() {
+  case $(cat "$BIN/guest-cargo") in
+  *RUSTUP_TOOLCHAIN=*) echo rustup ;;
+  *--sysroot*) echo source ;;
+  *) echo system ;;
+  esac
+}
+
 rust_version() { "$BIN/guest-cargo" --version 2>/dev/null | head -n 1; }
 
 # --- all ------------------------------------------------------------------------------------
@@ -373,7 +381,7 @@ rust_version() { "$BIN/guest-cargo" --version 2>/dev/null | head -n 1; }
 write_record() {
   {
     printf '{\n  "target": "%s"' "$TARGET"
-    if [ -x "$BIN/guest-cargo" ]; then printf ',\n  "rust": "%s"' "$(rust_version), by $rust_way"; fi
+    if [ -x "$BIN/guest-cargo" ]; then printf ',\n  "rust": "%s"' "$(rust_version), by $(rust_way)"; fi
     if [ -x "$BIN/guest-cc" ]; then printf ',\n  "c": "%s"' "$(c_version)"; fi
     printf ',\n  "bin": "%s"\n}\n' "$BIN"
   } >"$scratch/toolchain.json"
