@@ -1,0 +1,107 @@
+//! The monitor's end of a pair.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+
+use crate::consumer::Consumer;
+use crate::error::{Broken, CreateError};
+use crate::lane::{Capacity, End, Lane, PeerBell, RingFds};
+use crate::producer::Producer;
+use crate::sys::{self, Mapping};
+
+/// Rings that may come before the news that explains them is seen.
+const UNEXPLAINED_RINGS: u64 = 64;
+
+/// The monitor's end: made here, taken apart by the caller.
+#[derive(Debug)]
+pub struct MonitorEnd {
+    /// Messages to the cell.
+    pub to_cell: Producer,
+    /// Messages from the cell.
+    pub from_cell: Consumer,
+    /// Rings when there is something to read, or room again.
+    pub bell: Bell,
+}
+
+/// The eventfd by which a cell wakes the monitor.
+#[derive(Debug)]
+pub struct Bell {
+    event: OwnedFd,
+    rung: AtomicU64,
+    records: Arc<AtomicU64>,
+    room_waits: Arc<AtomicU64>,
+}
+
+impl MonitorEnd {
+    /// Makes a pair, and what the cell needs to attach to it.
+    pub fn create(capacity: Capacity) -> Result<(Self, RingFds), CreateError> {
+        let os = |what| move |source| CreateError::Os { what, source };
+        let memory = sys::sealed_memory(capacity.memory_bytes()).map_err(os("make memory"))?;
+        let event = sys::event().map_err(os("make an eventfd"))?;
+        let bell = event.try_clone().map_err(os("duplicate an eventfd"))?;
+        let bytes = NonZeroUsize::new(capacity.memory_bytes()).unwrap_or(NonZeroUsize::MIN);
+        let map = Mapping::new(memory.as_fd(), bytes).map_err(os("map memory"))?;
+        Ok((Self::over(Arc::new(map), capacity, event), RingFds { memory, bell }))
+    }
+
+    fn over(map: Arc<Mapping>, capacity: Capacity, event: OwnedFd) -> Self {
+        let (to, from) = Lane::both(&map, capacity, End::Monitor, &PeerBell::Futex);
+        let (to_cell, from_cell) = (Producer::new(to), Consumer::new(from));
+        let bell = Bell {
+            event,
+            rung: AtomicU64::new(0),
+            records: from_cell.records(),
+            room_waits: to_cell.room_waits(),
+        };
+        Self { to_cell, from_cell, bell }
+    }
+}
+
+/// [`Bell::take`] failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BellError {
+    /// The cell rings without news.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// The eventfd cannot be read.
+    #[error("cannot read the bell of a ring: {0}; end the cell and start it anew")]
+    Os(#[from] io::Error),
+}
+
+impl Bell {
+    /// Silences the bell after it rang. Call it once for each time that it woke the caller; it
+    /// does not block, and an earlier call may have silenced it already.
+    pub fn take(&self) -> Result<(), BellError> {
+        let mut count = [0; 8];
+        match nix::unistd::read(&self.event, &mut count) {
+            Ok(_) => {}
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
+            Err(errno) => return Err(io::Error::from(errno).into()),
+        }
+        let rung = self.rung.load(Ordering::Relaxed).saturating_add(u64::from_ne_bytes(count));
+        self.rung.store(rung, Ordering::Relaxed);
+        let news = self.records.load(Ordering::Relaxed) + self.room_waits.load(Ordering::Relaxed);
+        let expected = news + UNEXPLAINED_RINGS;
+        if rung > expected {
+            return Err(Broken::Bell { rung, expected }.into());
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+impl AsRawFd for Bell {
+    fn as_raw_fd(&self) -> RawFd {
+        self.event.as_raw_fd()
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests of a pair within one process.
