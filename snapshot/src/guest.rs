@@ -1,0 +1,146 @@
+//! Guest memory as the host may touch it: checked ranges, copied in and out.
+//!
+//! What it is: a cheap handle to a slot's memory that always sees its current size and window.
+//! What it is not: a slot (it cannot map, grow or reset), and never a slice: the guest, and other
+//! processes through the window, may write at any moment.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::bytes::Bytes;
+use crate::layout::Layout;
+use crate::sys::Reservation;
+
+/// A guest gave a range that is not wholly its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "guest range of {len} bytes at {addr:#x}: expected below the memory's size {size:#x}, or in \
+     its window {window_base:#x}..{window_end:#x}"
+)]
+pub struct GuestFault {
+    /// Guest address of the range.
+    pub addr: u32,
+    /// Its length in bytes.
+    pub len: u32,
+    size: u64,
+    window_base: u64,
+    window_end: u64,
+}
+
+/// What a slot and the handles to its memory share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) reservation: Reservation,
+    /// Invariant: everything below is readable and writable.
+    size: AtomicU64,
+    window_base: Bytes,
+    /// Invariant: everything from `window_base` to here is readable and writable.
+    window_end: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(reservation: Reservation, layout: &Layout) -> Self {
+        let window_base = layout.window_base();
+        let window_end = AtomicU64::new(window_base.0);
+        Self { reservation, size: AtomicU64::new(0), window_base, window_end }
+    }
+
+    // One thread uses a slot at a time and whatever hands it on orders these: relaxed will do.
+
+    pub(crate) fn size(&self) -> Bytes {
+        Bytes(self.size.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_size(&self, size: Bytes) {
+        self.size.store(size.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn window_end(&self) -> Bytes {
+        Bytes(self.window_end.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_window_end(&self, end: Bytes) {
+        self.window_end.store(end.0, Ordering::Relaxed);
+    }
+}
+
+/// A handle to the memory of a slot.
+///
+/// It keeps the address range reserved, even when the slot is gone. It follows the slot's rule
+/// that one thread uses it at a time: a range that another thread takes away during a copy ends
+/// the process with a fault, as a wild load would.
+#[derive(Clone, Debug)]
+pub struct GuestMemory {
+    shared: Arc<Shared>,
+}
+
+impl GuestMemory {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Address of guest address 0.
+    pub fn base(&self) -> NonNull<u8> {
+        self.shared.reservation.base()
+    }
+
+    /// Everything from `base` on that belongs to this memory, guard included.
+    pub fn reserved(&self) -> Bytes {
+        self.shared.reservation.len()
+    }
+
+    /// Virtual size: what the guest's `memory.size` says.
+    pub fn size(&self) -> Bytes {
+        self.shared.size()
+    }
+
+    /// Guest address at which the window starts.
+    pub fn window_base(&self) -> Bytes {
+        self.shared.window_base
+    }
+
+    /// Guest address after the used part of the window.
+    pub fn window_end(&self) -> Bytes {
+        self.shared.window_end()
+    }
+
+    /// The address of a range that lies wholly below the size or wholly in the used window.
+    ///
+    /// It stays good until the slot is reset, remapped or unmaps that part of its window.
+    pub fn range(&self, addr: u32, len: u32) -> Result<NonNull<u8>, GuestFault> {
+        let start = u64::from(addr);
+        let end = start + u64::from(len);
+        let (size, window_end) = (self.size().0, self.window_end().0);
+        let window_base = self.shared.window_base.0;
+        if end <= size || (start >= window_base && end <= window_end) {
+            return Ok(self.shared.reservation.at(Bytes(start)));
+        }
+        Err(GuestFault { addr, len, size, window_base, window_end })
+    }
+
+    /// Copies guest bytes into `out`.
+    pub fn read(&self, addr: u32, out: &mut [u8]) -> Result<(), GuestFault> {
+        self.range(addr, self.len_of(addr, out.len())?)?;
+        self.shared.reservation.read(Bytes(u64::from(addr)), out);
+        Ok(())
+    }
+
+    /// Copies `bytes` into guest memory.
+    pub fn write(&self, addr: u32, bytes: &[u8]) -> Result<(), GuestFault> {
+        self.range(addr, self.len_of(addr, bytes.len())?)?;
+        self.shared.reservation.write(Bytes(u64::from(addr)), bytes);
+        Ok(())
+    }
+
+    /// A length as the guest counts; one that does not fit lies in no guest's memory.
+    fn len_of(&self, addr: u32, len: usize) -> Result<u32, GuestFault> {
+        u32::try_from(len).map_err(|_| GuestFault {
+            addr,
+            len: u32::MAX,
+            size: self.size().0,
+            window_base: self.shared.window_base.0,
+            window_end: self.window_end().0,
+        })
+    }
+}
