@@ -1,0 +1,76 @@
+;; Calls another function and answers how that ended (one digit, see Outcome) and its result.
+;; The first byte of the input chooses how, the rest is input for the call:
+;;   n<letter>...  by name: the function called <letter>-child, such as a-child
+;;   e...          by export: this module's "child"
+;;   t...          by table index: the same function
+;; child answers "child:" and its input. A call that is refused fails with the status as text.
+(module $chain
+  (import "faaslet_v1" "input_len" (func $input_len (result i32)))
+  (import "faaslet_v1" "input_read" (func $input_read (param i32 i32 i32) (result i32)))
+  (import "faaslet_v1" "output_append" (func $output_append (param i32 i32) (result i32)))
+  (import "faaslet_v1" "error_set" (func $error_set (param i32 i32) (result i32)))
+  (import "faaslet_v1" "call" (func $call (param i32 i32 i32 i32) (result i32)))
+  (import "faaslet_v1" "call_export" (func $call_export (param i32 i32 i32 i32) (result i32)))
+  (import "faaslet_v1" "call_table" (func $call_table (param i32 i32 i32) (result i32)))
+  (import "faaslet_v1" "await" (func $await (param i32 i64) (result i32)))
+  (import "faaslet_v1" "result_len" (func $result_len (param i32) (result i32)))
+  (import "faaslet_v1" "result_read" (func $result_read (param i32 i32 i32 i32) (result i32)))
+  (import "faaslet_v1" "release" (func $release (param i32) (result i32)))
+  (memory (export "memory") 4)
+  (table 3 funcref)
+  (elem (i32.const 2) $child)
+  (data (i32.const 16) "child")
+  (data (i32.const 32) "?-child")
+  (data (i32.const 48) "child:")
+  (data (i32.const 64) "refused: -0")
+  (data (i32.const 80) "the input starts with none of n, e, t")
+  ;; The input is kept from 65536 on, results from 131072 on.
+  (func $child (export "child") (result i32)
+    (local $length i32)
+    (local.set $length
+      (call $input_read (i32.const 0) (i32.const 65536) (i32.const 65536)))
+    (drop (call $output_append (i32.const 48) (i32.const 6)))
+    (drop (call $output_append (i32.const 65536) (local.get $length)))
+    i32.const 0)
+  ;; Refusals are -1 to -10: the last one is written as ':', the character after '9'.
+  (func $refused (param $status i32) (result i32)
+    (i32.store8 (i32.const 74) (i32.sub (i32.const 48) (local.get $status)))
+    (drop (call $error_set (i32.const 64) (i32.const 11)))
+    i32.const 1)
+  (func $answer (param $handle i32) (result i32)
+    (local $outcome i32) (local $length i32)
+    (local.set $outcome (call $await (local.get $handle) (i64.const -1)))
+    (if (i32.lt_s (local.get $outcome) (i32.const 0))
+      (then (return (call $refused (local.get $outcome)))))
+    (i32.store8 (i32.const 0) (i32.add (local.get $outcome) (i32.const 48)))
+    (drop (call $output_append (i32.const 0) (i32.const 1)))
+    (local.set $length
+      (call $result_read (local.get $handle) (i32.const 0) (i32.const 131072) (i32.const 131072)))
+    (if (i32.ne (local.get $length) (call $result_len (local.get $handle)))
+      (then (return (i32.const 3))))
+    (drop (call $output_append (i32.const 131072) (local.get $length)))
+    (call $release (local.get $handle)))
+  (func $begin (param $length i32) (result i32)
+    (local $how i32)
+    (local.set $how (i32.load8_u (i32.const 65536)))
+    (if (i32.eq (local.get $how) (i32.const 110))
+      (then
+        (i32.store8 (i32.const 32) (i32.load8_u (i32.const 65537)))
+        (return (call $call (i32.const 32) (i32.const 7) (i32.const 65538)
+          (i32.sub (local.get $length) (i32.const 2))))))
+    (if (i32.eq (local.get $how) (i32.const 101))
+      (then
+        (return (call $call_export (i32.const 16) (i32.const 5) (i32.const 65537)
+          (i32.sub (local.get $length) (i32.const 1))))))
+    (call $call_table (i32.const 2) (i32.const 65537)
+      (i32.sub (local.get $length) (i32.const 1))))
+  (func $main (export "faaslet_main") (result i32)
+    (local $length i32) (local $handle i32)
+    (local.set $length
+      (call $input_read (i32.const 0) (i32.const 65536) (i32.const 65536)))
+    (if (i32.lt_s (local.get $length) (i32.const 2))
+      (then (drop (call $error_set (i32.const 80) (i32.const 37))) (return (i32.const 1))))
+    (local.set $handle (call $begin (local.get $length)))
+    (if (i32.lt_s (local.get $handle) (i32.const 0))
+      (then (return (call $refused (local.get $handle)))))
+    (call $answer (local.get $handle))))
