@@ -1,0 +1,98 @@
+//! Calls that no honest cell makes, whatever library it uses: they end the process.
+//!
+//! Only calls without an innocent use are here, so that a library which probes the kernel is not
+//! killed for it. Everything else that is not allowed is answered with `ENOSYS`.
+
+use super::{Call, Is, Test, call, call_if, long};
+
+/// A process, not a thread.
+const NOT_A_THREAD: &[&[Test]] =
+    &[&[long(0, "flags", Is::Masked { mask: libc::CLONE_THREAD as u64, value: 0 })]];
+
+pub(super) const CALLS: &[Call] = &[
+    // Other programs and processes.
+    call_if("clone", libc::SYS_clone, NOT_A_THREAD),
+    call("execve", libc::SYS_execve),
+    call("execveat", libc::SYS_execveat),
+    call("fork", libc::SYS_fork),
+    call("kcmp", libc::SYS_kcmp),
+    call("kill", libc::SYS_kill),
+    call("personality", libc::SYS_personality),
+    call("pidfd_getfd", libc::SYS_pidfd_getfd),
+    call("pidfd_open", libc::SYS_pidfd_open),
+    call("pidfd_send_signal", libc::SYS_pidfd_send_signal),
+    call("process_madvise", libc::SYS_process_madvise),
+    call("process_vm_readv", libc::SYS_process_vm_readv),
+    call("process_vm_writev", libc::SYS_process_vm_writev),
+    call("ptrace", libc::SYS_ptrace),
+    call("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo),
+    call("rt_tgsigqueueinfo", libc::SYS_rt_tgsigqueueinfo),
+    call("tkill", libc::SYS_tkill),
+    call("vfork", libc::SYS_vfork),
+    // Network.
+    call("accept", libc::SYS_accept),
+    call("accept4", libc::SYS_accept4),
+    call("bind", libc::SYS_bind),
+    call("connect", libc::SYS_connect),
+    call("listen", libc::SYS_listen),
+    call("socket", libc::SYS_socket),
+    // Namespaces, mounts and roots.
+    call("chdir", libc::SYS_chdir),
+    call("chroot", libc::SYS_chroot),
+    call("fchdir", libc::SYS_fchdir),
+    call("fsconfig", libc::SYS_fsconfig),
+    call("fsmount", libc::SYS_fsmount),
+    call("fsopen", libc::SYS_fsopen),
+    call("fspick", libc::SYS_fspick),
+    call("mount", libc::SYS_mount),
+    call("mount_setattr", libc::SYS_mount_setattr),
+    call("move_mount", libc::SYS_move_mount),
+    call("name_to_handle_at", libc::SYS_name_to_handle_at),
+    call("open_by_handle_at", libc::SYS_open_by_handle_at),
+    call("open_tree", libc::SYS_open_tree),
+    call("pivot_root", libc::SYS_pivot_root),
+    call("setns", libc::SYS_setns),
+    call("umount2", libc::SYS_umount2),
+    call("unshare", libc::SYS_unshare),
+    // Identity and privilege.
+    call("capset", libc::SYS_capset),
+    call("setfsgid", libc::SYS_setfsgid),
+    call("setfsuid", libc::SYS_setfsuid),
+    call("setgid", libc::SYS_setgid),
+    call("setgroups", libc::SYS_setgroups),
+    call("setregid", libc::SYS_setregid),
+    call("setresgid", libc::SYS_setresgid),
+    call("setresuid", libc::SYS_setresuid),
+    call("setreuid", libc::SYS_setreuid),
+    call("setuid", libc::SYS_setuid),
+    // The kernel itself.
+    call("acct", libc::SYS_acct),
+    call("add_key", libc::SYS_add_key),
+    call("adjtimex", libc::SYS_adjtimex),
+    call("bpf", libc::SYS_bpf),
+    call("clock_adjtime", libc::SYS_clock_adjtime),
+    call("clock_settime", libc::SYS_clock_settime),
+    call("delete_module", libc::SYS_delete_module),
+    call("fanotify_init", libc::SYS_fanotify_init),
+    call("finit_module", libc::SYS_finit_module),
+    call("init_module", libc::SYS_init_module),
+    call("io_uring_enter", libc::SYS_io_uring_enter),
+    call("io_uring_register", libc::SYS_io_uring_register),
+    call("io_uring_setup", libc::SYS_io_uring_setup),
+    call("ioperm", libc::SYS_ioperm),
+    call("iopl", libc::SYS_iopl),
+    call("kexec_file_load", libc::SYS_kexec_file_load),
+    call("kexec_load", libc::SYS_kexec_load),
+    call("keyctl", libc::SYS_keyctl),
+    call("modify_ldt", libc::SYS_modify_ldt),
+    call("perf_event_open", libc::SYS_perf_event_open),
+    call("quotactl", libc::SYS_quotactl),
+    call("reboot", libc::SYS_reboot),
+    call("request_key", libc::SYS_request_key),
+    call("setdomainname", libc::SYS_setdomainname),
+    call("sethostname", libc::SYS_sethostname),
+    call("settimeofday", libc::SYS_settimeofday),
+    call("swapoff", libc::SYS_swapoff),
+    call("swapon", libc::SYS_swapon),
+    call("syslog", libc::SYS_syslog),
+];
