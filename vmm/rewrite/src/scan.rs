@@ -1,0 +1,172 @@
+//! One pass over the function bodies: validates them and notes what the rewrite must change.
+//!
+//! Bodies are independent, so they are shared out over a few threads; what is found is the same
+//! whatever their number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use wasmparser::{FuncValidatorAllocations, Operator, OperatorsReader};
+
+use crate::error::RewriteError;
+use crate::parse::{Body, FEATURES};
+
+/// More threads than this do not make it faster: the rest of the rewrite is serial.
+const THREADS_MAX: usize = 4;
+/// Less code than this is not worth a thread.
+const THREAD_MIN_BYTES: usize = 1 << 20;
+
+/// What the code of a module does that the rewrite or the plan depends on.
+#[derive(Default, Debug)]
+pub(crate) struct Uses {
+    /// `memory.grow` occurs.
+    pub(crate) grows: bool,
+    /// Data segments in `memory.init`, and in `data.drop`.
+    pub(crate) data_inits: BTreeSet<u32>,
+    pub(crate) data_drops: BTreeSet<u32>,
+    /// Element segments in `table.init`, and in `elem.drop`.
+    pub(crate) elem_inits: BTreeSet<u32>,
+    pub(crate) elem_drops: BTreeSet<u32>,
+    /// Tables that code can change, with the first place.
+    pub(crate) table_changes: BTreeMap<u32, TableChange>,
+    /// Functions in `ref.func`.
+    pub(crate) references: BTreeSet<u32>,
+    /// Defined functions, by index, that hold an instruction which the rewrite may change; in
+    /// order.
+    pub(crate) touched: Vec<u32>,
+}
+
+/// An instruction that changes a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TableChange {
+    pub(crate) function: u32,
+    pub(crate) instruction: &'static str,
+}
+
+impl Uses {
+    /// Notes an instruction; returns whether the rewrite may have to change it.
+    fn note(&mut self, function: u32, op: &Operator<'_>) -> bool {
+        let mut changes = |table: u32, instruction| {
+            self.table_changes.entry(table).or_insert(TableChange { function, instruction });
+        };
+        match *op {
+            Operator::TableSet { table } => changes(table, "table.set"),
+            Operator::TableGrow { table } => changes(table, "table.grow"),
+            Operator::TableFill { table } => changes(table, "table.fill"),
+            Operator::TableCopy { dst_table, .. } => changes(dst_table, "table.copy"),
+            Operator::RefFunc { function_index } => {
+                self.references.insert(function_index);
+            }
+            Operator::TableInit { elem_index, table } => {
+                changes(table, "table.init");
+                self.elem_inits.insert(elem_index);
+                return true;
+            }
+            Operator::ElemDrop { elem_index } => {
+                self.elem_drops.insert(elem_index);
+                return true;
+            }
+            Operator::MemoryInit { data_index, .. } => {
+                self.data_inits.insert(data_index);
+                return true;
+            }
+            Operator::DataDrop { data_index } => {
+                self.data_drops.insert(data_index);
+                return true;
+            }
+            Operator::MemoryGrow { .. } => {
+                self.grows = true;
+                return true;
+            }
+            Operator::MemorySize { .. }
+            | Operator::MemoryCopy { .. }
+            | Operator::MemoryFill { .. }
+            | Operator::MemoryAtomicNotify { .. }
+            | Operator::MemoryAtomicWait32 { .. }
+            | Operator::MemoryAtomicWait64 { .. } => return true,
+            _ => {}
+        }
+        false
+    }
+
+    /// Adds what was found in functions that come after these.
+    fn append(&mut self, mut later: Self) {
+        self.grows |= later.grows;
+        self.data_inits.append(&mut later.data_inits);
+        self.data_drops.append(&mut later.data_drops);
+        self.elem_inits.append(&mut later.elem_inits);
+        self.elem_drops.append(&mut later.elem_drops);
+        self.references.append(&mut later.references);
+        self.touched.append(&mut later.touched);
+        for (table, change) in later.table_changes {
+            self.table_changes.entry(table).or_insert(change);
+        }
+    }
+}
+
+/// Validates the bodies and notes what is in them.
+pub(crate) fn scan(bodies: Vec<Body<'_>>) -> Result<Uses, RewriteError> {
+    let shares = share(bodies);
+    let found: Vec<_> = thread::scope(|scope| {
+        let mut shares = shares.into_iter();
+        let first = shares.next();
+        let others: Vec<_> = shares.map(|share| scope.spawn(|| scan_share(share))).collect();
+        let first = first.map(scan_share);
+        let joined = others
+            .into_iter()
+            .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        first.into_iter().chain(joined).collect()
+    });
+    let mut uses = Uses::default();
+    for part in found {
+        uses.append(part?);
+    }
+    Ok(uses)
+}
+
+/// Cuts the bodies into runs of about equal length, one for each thread.
+fn share(mut bodies: Vec<Body<'_>>) -> Vec<Vec<Body<'_>>> {
+    let total: usize = bodies.iter().map(|(_, body)| body.range().len()).sum();
+    let threads = thread::available_parallelism().map_or(1, |n| n.get().min(THREADS_MAX));
+    let threads = threads.min(total / THREAD_MIN_BYTES).max(1);
+    let mut shares = Vec::with_capacity(threads);
+    for _ in 1..threads {
+        let mut length = 0;
+        let last = bodies.iter().rev().take_while(|(_, body)| {
+            length += body.range().len();
+            length <= total / threads
+        });
+        let cut = bodies.len() - last.count();
+        shares.push(bodies.split_off(cut));
+    }
+    shares.push(bodies);
+    shares.reverse();
+    shares
+}
+
+fn scan_share(bodies: Vec<Body<'_>>) -> Result<Uses, RewriteError> {
+    let mut uses = Uses::default();
+    let mut validator_allocs = FuncValidatorAllocations::default();
+    let mut reader_allocs = wasmparser::OperatorsReaderAllocations::default();
+    for (to_validate, body) in bodies {
+        let index = to_validate.index;
+        let mut validator = to_validate.into_validator(validator_allocs);
+        let mut reader = body.get_binary_reader();
+        reader.set_features(FEATURES);
+        validator.read_locals(&mut reader)?;
+        let mut ops = OperatorsReader::new_with_allocs(reader, reader_allocs);
+        let mut touched = false;
+        while !ops.eof() {
+            let (op, offset) = ops.read_with_offset()?;
+            validator.op(offset, &op)?;
+            touched |= uses.note(index, &op);
+        }
+        ops.finish()?;
+        if touched {
+            uses.touched.push(index);
+        }
+        validator_allocs = validator.into_allocations();
+        reader_allocs = ops.into_allocations();
+    }
+    Ok(uses)
+}
