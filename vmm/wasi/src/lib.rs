@@ -16,12 +16,20 @@ mod clock;
 mod config;
 mod console;
 mod errno;
+mod fd;
+mod host;
 mod imports;
+mod io;
+mod listing;
 mod memory;
 mod open_files;
-mod pending;
+mod path;
+mod poll;
 mod process;
 mod random;
+mod snapshot;
+mod stat;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +40,7 @@ pub use config::{Config, ConfigError, MAX_FDS, MAX_PREOPENS, MAX_STRINGS_BYTES, 
 pub use console::{Captured, Console, Lines, MAX_HELD_LINES, MAX_LINE_BYTES, Stdio};
 pub use memory::{Call, Failure, Fault, GuestMemory, Trap, settle};
 pub use open_files::{DecodeError, Mode, NotSnapshottable, OpenFile, OpenFiles, Opened};
+pub use poll::MAX_SUBSCRIPTIONS;
 pub use process::MAX_RANDOM_BYTES;
 pub use random::Random;
 
@@ -60,12 +69,14 @@ pub struct Wasi<C> {
     clock: Clock,
     random: Random,
     console: C,
+    /// Invariant: `None` until a call needs more than the standard streams and folders.
+    table: Option<Box<table::Table>>,
 }
 
 impl<C: Console> Wasi<C> {
     /// A Faaslet with nothing open but the standard streams and the granted folders.
     pub fn new(config: Arc<Config>, clock: Clock, random: Random, console: C) -> Self {
-        Self { config, clock, random, console }
+        Self { config, clock, random, console, table: None }
     }
 
     /// The standard streams.
@@ -76,11 +87,5 @@ impl<C: Console> Wasi<C> {
     /// The clocks, as for [`Clock::live_after`] at the end of a bake.
     pub fn clock(&self) -> &Clock {
         &self.clock
-    }
-
-    /// What is open, for the image, at the end of a bake. Each file's path is tried again, so
-    /// that a fork will find it.
-    pub fn snapshot_files(&mut self) -> Result<OpenFiles, NotSnapshottable> {
-        Ok(OpenFiles::default())
     }
 }

@@ -111,14 +111,14 @@ pub enum NotSnapshottable {
         path: String,
     },
     /// Its path is longer than a path may be.
-    #[error("descriptor {number} ({path}) cannot be part of an image, its path has {found} bytes where {MAX_PATH_BYTES} are allowed: open it from a folder nearer to it")]
+    #[error("descriptor {number} (beneath {folder}) cannot be part of an image, its path has {max} bytes or more: open it from a folder nearer to it")]
     PathTooLong {
         /// The descriptor.
         number: u32,
-        /// Its path, as the guest sees it.
-        path: String,
-        /// Bytes of the path.
-        found: usize,
+        /// Guest path of the granted folder.
+        folder: String,
+        /// Where a path ends.
+        max: u32,
     },
 }
 
