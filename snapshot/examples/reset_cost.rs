@@ -31,7 +31,12 @@ struct Strategy {
 const STRATEGIES: [Strategy; 4] = [
     Strategy { name: "list reused", method: PagemapMethod::Scan, enter: true, drop_above: ALL },
     Strategy { name: "scanned", method: PagemapMethod::Scan, enter: false, drop_above: ALL },
-    Strategy { name: "entries read", method: PagemapMethod::Entries, enter: false, drop_above: ALL },
+    Strategy {
+        name: "entries read",
+        method: PagemapMethod::Entries,
+        enter: false,
+        drop_above: ALL,
+    },
     Strategy { name: "dropped", method: PagemapMethod::Blind, enter: false, drop_above: ALL },
 ];
 const ALL: HostPages = HostPages(u64::MAX >> 20);

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::bytes::{Bytes, HOST_PAGE, HOST_PAGE_BYTES};
-use crate::sys::{self, FileMapping, MAX_SCAN_REGIONS, PageRegion, Reservation};
 use crate::memory::MemoryImage;
+use crate::sys::{self, FileMapping, MAX_SCAN_REGIONS, PageRegion, Reservation};
 
 /// Where the kernel shows this process its page map.
 const PAGEMAP_PATH: &str = "/proc/self/pagemap";
@@ -68,6 +69,11 @@ impl Pagemap {
         }
         let pagemap = Self { file: Some(File::open(PAGEMAP_PATH).ok()?), method };
         pagemap.tells_the_truth().ok().filter(|&truth| truth).map(|_| pagemap)
+    }
+
+    /// Its descriptor, if it needs one, for a sandbox to keep open.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(AsFd::as_fd)
     }
 
     /// The method in use.

@@ -22,7 +22,7 @@ pub struct GuestFault {
     /// Guest address of the range.
     pub addr: u32,
     /// Its length in bytes.
-    pub len: u32,
+    pub len: usize,
     size: u64,
     window_base: u64,
     window_end: u64,
@@ -62,6 +62,30 @@ impl Shared {
 
     pub(crate) fn set_window_end(&self, end: Bytes) {
         self.window_end.store(end.0, Ordering::Relaxed);
+    }
+
+    /// The address of a range, if all of it is accessible.
+    fn range(&self, addr: u32, len: usize) -> Result<NonNull<u8>, GuestFault> {
+        let start = u64::from(addr);
+        let end = start.saturating_add(len as u64);
+        let (size, window_end) = (self.size().0, self.window_end().0);
+        let window_base = self.window_base.0;
+        if end <= size || (start >= window_base && end <= window_end) {
+            return Ok(self.reservation.at(Bytes(start)));
+        }
+        Err(GuestFault { addr, len, size, window_base, window_end })
+    }
+
+    pub(crate) fn read(&self, addr: u32, out: &mut [u8]) -> Result<(), GuestFault> {
+        self.range(addr, out.len())?;
+        self.reservation.read(Bytes(u64::from(addr)), out);
+        Ok(())
+    }
+
+    pub(crate) fn write(&self, addr: u32, bytes: &[u8]) -> Result<(), GuestFault> {
+        self.range(addr, bytes.len())?;
+        self.reservation.write(Bytes(u64::from(addr)), bytes);
+        Ok(())
     }
 }
 
@@ -109,38 +133,16 @@ impl GuestMemory {
     ///
     /// It stays good until the slot is reset, remapped or unmaps that part of its window.
     pub fn range(&self, addr: u32, len: u32) -> Result<NonNull<u8>, GuestFault> {
-        let start = u64::from(addr);
-        let end = start + u64::from(len);
-        let (size, window_end) = (self.size().0, self.window_end().0);
-        let window_base = self.shared.window_base.0;
-        if end <= size || (start >= window_base && end <= window_end) {
-            return Ok(self.shared.reservation.at(Bytes(start)));
-        }
-        Err(GuestFault { addr, len, size, window_base, window_end })
+        self.shared.range(addr, len as usize)
     }
 
     /// Copies guest bytes into `out`.
     pub fn read(&self, addr: u32, out: &mut [u8]) -> Result<(), GuestFault> {
-        self.range(addr, self.len_of(addr, out.len())?)?;
-        self.shared.reservation.read(Bytes(u64::from(addr)), out);
-        Ok(())
+        self.shared.read(addr, out)
     }
 
     /// Copies `bytes` into guest memory.
     pub fn write(&self, addr: u32, bytes: &[u8]) -> Result<(), GuestFault> {
-        self.range(addr, self.len_of(addr, bytes.len())?)?;
-        self.shared.reservation.write(Bytes(u64::from(addr)), bytes);
-        Ok(())
-    }
-
-    /// A length as the guest counts; one that does not fit lies in no guest's memory.
-    fn len_of(&self, addr: u32, len: usize) -> Result<u32, GuestFault> {
-        u32::try_from(len).map_err(|_| GuestFault {
-            addr,
-            len: u32::MAX,
-            size: self.size().0,
-            window_base: self.shared.window_base.0,
-            window_end: self.window_end().0,
-        })
+        self.shared.write(addr, bytes)
     }
 }

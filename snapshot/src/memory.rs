@@ -94,9 +94,7 @@ impl MemoryImage {
         let data = data_pages(&file, len).map_err(|e| system("finding the holes of")(e.into()))?;
         let view = match len {
             Bytes::ZERO => None,
-            _ => Some(
-                ImageView::new(file.as_fd(), len).map_err(|e| system("mapping")(e.into()))?,
-            ),
+            _ => Some(ImageView::new(file.as_fd(), len).map_err(|e| system("mapping")(e.into()))?),
         };
         Ok(Self { file, len, view, data })
     }
@@ -184,8 +182,7 @@ impl MemoryDraft {
     /// Seals it: from now on nobody can change it.
     pub fn seal(self) -> Result<MemoryImage, MemoryImageError> {
         let seals = WHOLE | SealFlag::F_SEAL_SEAL;
-        fcntl(&self.file, FcntlArg::F_ADD_SEALS(seals))
-            .map_err(|e| system("sealing")(e.into()))?;
+        fcntl(&self.file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| system("sealing")(e.into()))?;
         MemoryImage::from_fd(self.file.into(), self.len)
     }
 }

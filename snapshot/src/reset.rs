@@ -10,8 +10,16 @@ use crate::bytes::{Bytes, HostPages};
 use crate::dirty::{Found, Scanner};
 use crate::slot::{GrownMemory, Slot, User};
 
-/// Above this many private pages a slot throws them away.
-pub(crate) const DROP_ABOVE: HostPages = HostPages(4096);
+/// Above this many private pages a slot throws them away. Copying them back stays the faster way
+/// (see the table), so this bounds the memory that an idle slot keeps: 64 MiB.
+pub(crate) const DROP_ABOVE: HostPages = HostPages(16_384);
+/// Every so many resets a long list is checked for being stale.
+const CHECK_EVERY_RESETS: u32 = 64;
+/// A list of fewer pages is never stale: copying it costs less than faulting on a page or two.
+const MIN_STALE_PAGES: u64 = 64;
+/// A list is stale when less than this share of it was written by the call at hand: a write fault
+/// costs as much as copying 20 to 30 pages, and dropping a page as copying three.
+const STALE_ONE_IN: u64 = 16;
 
 /// Why a slot could not be reset; it is poisoned.
 #[derive(Debug, thiserror::Error)]
@@ -45,10 +53,8 @@ pub enum ResetMethod {
 pub struct ResetReport {
     /// How private pages were put back.
     pub method: ResetMethod,
-    /// How many were private; none are counted when they were thrown away.
+    /// How many were copied back.
     pub private: HostPages,
-    /// How many of them differed from the image and were written.
-    pub written: HostPages,
     /// Growth given back, or zeroed.
     pub grown: Bytes,
     /// Used part of the window given back.
@@ -64,10 +70,10 @@ impl Slot {
         self.poisoned = true;
         let window = self.clear_window().map_err(system("unmapping the window"))?;
         let grown = self.give_back_grown().map_err(system("giving back grown memory"))?;
-        let (method, written) = self.restore(scanner)?;
+        let method = self.restore(scanner)?;
         self.user = User::Unknown;
         self.poisoned = false;
-        Ok(ResetReport { method, private: HostPages(self.private.len()), written, grown, window })
+        Ok(ResetReport { method, private: HostPages(self.private.len()), grown, window })
     }
 
     fn clear_window(&mut self) -> io::Result<Bytes> {
@@ -93,28 +99,30 @@ impl Slot {
         Ok(grown)
     }
 
-    fn restore(&mut self, scanner: &mut Scanner) -> Result<(ResetMethod, HostPages), ResetError> {
+    fn restore(&mut self, scanner: &mut Scanner) -> Result<ResetMethod, ResetError> {
         if self.accessible == Bytes::ZERO {
-            return Ok((ResetMethod::Reused, HostPages::ZERO));
+            return Ok(ResetMethod::Reused);
         }
-        if self.list_is_current(scanner) {
-            return Ok((ResetMethod::Reused, self.put_back()));
+        let current = self.list_is_current(scanner);
+        if !current {
+            self.mark = None;
+            let (limit, list) = (self.drop_above.0, &mut self.private);
+            let range = (Bytes::ZERO, self.accessible);
+            let found = scanner.list(&self.shared.reservation, range, limit, list);
+            if found.map_err(system("listing private pages"))? != Found::All {
+                return self.drop_private(scanner);
+            }
         }
-        self.mark = None;
-        let (limit, list) = (self.drop_above.0, &mut self.private);
-        let range = (Bytes::ZERO, self.accessible);
-        let found = scanner.list(&self.shared.reservation, range, limit, list);
-        let done = if found.map_err(system("listing private pages"))? == Found::All {
-            (ResetMethod::Listed, self.put_back())
-        } else {
-            self.private.clear();
-            let discarded = self.shared.reservation.discard(Bytes::ZERO, self.accessible);
-            discarded.map_err(|e| system("throwing private pages away")(e.into()))?;
-            (ResetMethod::Dropped, HostPages::ZERO)
-        };
-        // Last, so that faults of the copying itself are before it.
+        if self.is_stale() {
+            return self.drop_private(scanner);
+        }
+        self.put_back();
+        if current {
+            return Ok(ResetMethod::Reused);
+        }
+        // After the copying, so that its own faults are not taken for a call's.
         self.mark = scanner.mark();
-        Ok(done)
+        Ok(ResetMethod::Listed)
     }
 
     /// Whether the list of the last reset holds all that is private now.
@@ -122,21 +130,41 @@ impl Slot {
         self.user == User::One(scanner.id()) && self.mark.is_some() && self.mark == scanner.mark()
     }
 
-    /// Makes every listed page what it was; how many had changed.
-    fn put_back(&self) -> HostPages {
+    /// Makes every listed page what it was. Comparing first would save a write where a page was
+    /// not touched, and costs up to half as much again where it was.
+    fn put_back(&self) {
         let reservation = &self.shared.reservation;
-        let mut written = 0;
         for page in self.private.pages() {
             let at = HostPages(u64::from(page)).bytes();
             match self.origin.page(page) {
-                Some(original) if reservation.page_is(at, original) => continue,
                 Some(original) => reservation.put_page(at, original),
-                None if reservation.page_is_zero(at) => continue,
                 None => reservation.zero_page(at),
             }
-            written += 1;
         }
-        HostPages(written)
+    }
+
+    /// Now and then, whether a long list is mostly of pages that calls have stopped writing.
+    fn is_stale(&mut self) -> bool {
+        self.unchecked_resets += 1;
+        if self.unchecked_resets < CHECK_EVERY_RESETS || self.private.len() < MIN_STALE_PAGES {
+            return false;
+        }
+        self.unchecked_resets = 0;
+        let changed = self.private.pages().filter(|&page| {
+            let at = HostPages(u64::from(page)).bytes();
+            !self.shared.reservation.page_is(at, self.origin.page(page))
+        });
+        (changed.count() as u64) < self.private.len() / STALE_ONE_IN
+    }
+
+    /// Throws all private pages away: none are left.
+    fn drop_private(&mut self, scanner: &Scanner) -> Result<ResetMethod, ResetError> {
+        self.private.clear();
+        self.mark = None;
+        let dropped = self.shared.reservation.discard(Bytes::ZERO, self.accessible);
+        dropped.map_err(|e| system("throwing private pages away")(e.into()))?;
+        self.mark = scanner.mark();
+        Ok(ResetMethod::Dropped)
     }
 }
 

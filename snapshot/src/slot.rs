@@ -208,6 +208,8 @@ pub struct Slot {
     pub(crate) private: PageList,
     pub(crate) mark: Option<Mark>,
     pub(crate) user: User,
+    /// Resets since the list was last checked for pages that calls have stopped writing.
+    pub(crate) unchecked_resets: u32,
     pub(crate) drop_above: HostPages,
 }
 
@@ -229,6 +231,7 @@ impl Slot {
             private: PageList::default(),
             mark: None,
             user: User::Unknown,
+            unchecked_resets: 0,
             drop_above: crate::reset::DROP_ABOVE,
         })
     }
@@ -273,12 +276,12 @@ impl Slot {
 
     /// Copies guest bytes into `out`.
     pub fn read(&self, addr: u32, out: &mut [u8]) -> Result<(), GuestFault> {
-        self.memory().read(addr, out)
+        self.shared.read(addr, out)
     }
 
     /// Copies `bytes` into guest memory.
     pub fn write(&mut self, addr: u32, bytes: &[u8]) -> Result<(), GuestFault> {
-        self.memory().write(addr, bytes)
+        self.shared.write(addr, bytes)
     }
 
     /// Virtual size: what the guest's `memory.size` says, in bytes.
@@ -353,9 +356,9 @@ impl Slot {
         if size > self.accessible {
             let (at, more) = (self.accessible, size.saturating_sub(self.accessible));
             let allowed = self.shared.reservation.allow(at, more);
-            allowed.map_err(|e| self.undo(|r| r.clear(at, more), e)).map_err(|error| {
-                GrowError::System { error }
-            })?;
+            allowed
+                .map_err(|e| self.undo(|r| r.clear(at, more), e))
+                .map_err(|error| GrowError::System { error })?;
             self.accessible = size;
         }
         self.shared.set_size(size);

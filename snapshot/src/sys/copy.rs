@@ -44,11 +44,6 @@ impl Reservation {
         unsafe { ptr::write_bytes(self.page(at).as_ptr(), 0, HOST_PAGE_BYTES) }
     }
 
-    /// Whether the page at `at` is zeros.
-    pub(crate) fn page_is_zero(&self, at: Bytes) -> bool {
-        self.page_holds(at, &ZEROS)
-    }
-
     /// Whether the page at `at` holds these bytes.
     pub(crate) fn page_holds(&self, at: Bytes, bytes: &[u8; HOST_PAGE_BYTES]) -> bool {
         // SAFETY: a whole page each; `memcmp` takes plain addresses, so no reference is formed
@@ -56,8 +51,9 @@ impl Reservation {
         unsafe { pages_equal(self.page(at).as_ptr(), bytes.as_ptr()) }
     }
 
-    /// Whether the page at `at` is like one of an image.
-    pub(crate) fn page_is(&self, at: Bytes, page: ViewPage<'_>) -> bool {
+    /// Whether the page at `at` is like one of an image, or zeros for none.
+    pub(crate) fn page_is(&self, at: Bytes, page: Option<ViewPage<'_>>) -> bool {
+        let Some(page) = page else { return self.page_holds(at, &ZEROS) };
         // SAFETY: as in `page_holds`.
         unsafe { pages_equal(self.page(at).as_ptr(), page.as_ptr()) }
     }

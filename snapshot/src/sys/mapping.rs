@@ -160,8 +160,7 @@ impl ImageView {
     pub(crate) fn new(fd: BorrowedFd<'_>, len: Bytes) -> Result<Self, Errno> {
         let size = NonZeroUsize::new(len.as_usize()).ok_or(Errno::EINVAL)?;
         // SAFETY: without MAP_FIXED the kernel picks addresses that nobody uses.
-        let base =
-            unsafe { mmap(None, size, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, fd, 0) }?;
+        let base = unsafe { mmap(None, size, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, fd, 0) }?;
         Ok(Self { base: base.cast(), len })
     }
 

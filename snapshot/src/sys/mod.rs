@@ -17,3 +17,6 @@ mod probe;
 pub(crate) use mapping::{FileMapping, ImageView, Reservation, ViewPage};
 pub(crate) use pagemap::{MAX_SCAN_REGIONS, PageRegion, entry_is_private, scan};
 pub(crate) use probe::is_readable;
+
+#[cfg(test)]
+mod tests;
