@@ -311,6 +311,7 @@ static inline int faaslet_request_header(const char *head, const char *name, cha
     const char *start = line + name_length + 1;
     start += strspn(start, " \t");
     size_t length = strcspn(start, "\r\n");
+    while (length > 0 && (start[length - 1] == ' ' || start[length - 1] == '\t')) length--;
     if (size > 0) {
       if (length >= size) length = size - 1;
       memcpy(value, start, length);

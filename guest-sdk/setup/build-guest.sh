@@ -7,10 +7,10 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: build-guest.sh DIR OUT.wasm
+Usage: build-guest.sh PROJECT OUT.wasm
 
-Builds the project folder DIR, which has a faaslet.toml or a Cargo.toml, and writes the module
-to OUT.wasm. Progress and compiler messages go to standard error, nothing to standard output.
+Builds PROJECT, a folder with a faaslet.toml or a Cargo.toml, or a single C or C++ file, and
+writes the module to OUT.wasm. Progress and compiler messages go to standard error, nothing to standard output.
 Exit status: 0 built, 1 the project does not build, 2 wrong usage or faaslet.toml,
 3 the toolchain is missing.
 
@@ -90,13 +90,31 @@ read_toml() {
   ' "$1"
 }
 
-name= lang= kind=function
+project= name= lang= kind=
 sources=() flags=()
 
-# Fills the variables above from the project's faaslet.toml, or from what the folder holds.
+# Fills the variables above from a folder or a single file, $1.
+find_project() {
+  if [ -d "$1" ]; then
+    project=$(cd "$1" && pwd)
+    name=$(basename "$project")
+    read_project
+    return
+  fi
+  [ -f "$1" ] || fail 2 "$1 is neither a folder nor a file."
+  project=$(cd "$(dirname "$1")" && pwd)
+  name=$(basename "${1%.*}")
+  sources=("$(basename "$1")")
+  case $1 in
+  *.c) lang=c ;;
+  *.cc | *.cpp | *.cxx) lang=c++ ;;
+  *) fail 2 "$1 is no source file that can be built alone: .c, .cc, .cpp or .cxx was expected." ;;
+  esac
+}
+
+# Reads the project's faaslet.toml, or takes it for a Rust project when it has none.
 read_project() {
   local pairs key value
-  name=$(basename "$project")
   if [ ! -e "$project/faaslet.toml" ]; then
     [ -e "$project/Cargo.toml" ] ||
       fail 2 "$project has neither faaslet.toml nor Cargo.toml, so it is not a project folder. See guest-sdk/README.md."
@@ -116,7 +134,7 @@ read_project() {
     esac
   done <<<"$pairs"
   case $kind in
-  function | command) ;;
+  '' | function | command) ;;
   *) fail 2 "$project/faaslet.toml says kind = \"$kind\"; \"function\" or \"command\" was expected." ;;
   esac
 }
@@ -146,15 +164,16 @@ build_rust() {
 
 # Compiles and links the sources in one go, or lets the project's Makefile do it.
 build_c() {
-  local compiler=$1 model=reactor
+  local compiler=$1 model
   need_tool guest-cc
   need_tool guest-c++
   if [ ${#sources[@]} = 0 ] && [ -e "$project/Makefile" ]; then
     build_by_make
     return
   fi
-  [ "$kind" = function ] || model=command
   [ ${#sources[@]} -gt 0 ] || default_sources
+  [ -n "$kind" ] || kind=$(kind_of_sources)
+  [ "$kind" = function ] && model=reactor || model=command
   (cd "$project" && "$BIN/$compiler" "${DEFAULT_FLAGS[@]}" -I"$HEADERS" "-mexec-model=$model" \
     -Wl,--stack-first -Wl,-z,stack-size=$STACK_BYTES "${flags[@]}" -o "$module" "${sources[@]}") ||
     fail 1 "$name does not compile (the messages are above)."
@@ -169,6 +188,11 @@ default_sources() {
     for file in "$project"/*.{cc,cpp,cxx} "$project"/src/*.{cc,cpp,cxx}; do sources+=("${file#"$project"/}"); done
   fi
   [ ${#sources[@]} -gt 0 ] || fail 1 "$project has no $lang sources. Name them in faaslet.toml:  sources = [\"main.c\"]"
+}
+
+# A source that has the function's entry makes a function; else it is a program with main().
+kind_of_sources() {
+  if (cd "$project" && grep -qE 'FAASLET_MAIN|faaslet_main' "${sources[@]}"); then echo function; else echo command; fi
 }
 
 build_by_make() {
@@ -189,12 +213,11 @@ main() {
     usage >&2
     exit 2
   }
-  [ -d "$1" ] || fail 2 "$1 is not a folder."
-  project=$(cd "$1" && pwd)
   local out=$2
   [ -d "$(dirname "$out")" ] || fail 2 "$(dirname "$out"), the folder to write to, does not exist."
-  read_project
-  build=${FAASLET_GUEST_BUILD:-$CACHE/guests-target}/$(basename "$project")-$(cksum <<<"$project" | cut -d' ' -f1)
+  find_project "$1"
+  # One folder for each project: two of the same name must not meet in it.
+  build=${FAASLET_GUEST_BUILD:-$CACHE/guests-target}/$(tr -c 'A-Za-z0-9._\n-' _ <<<"$name")-$(cksum <<<"$project/$name" | cut -d' ' -f1)
   mkdir -p "$build"
   exec 9>"$build/lock"
   flock 9

@@ -8,6 +8,7 @@ use crate::show;
 struct Subscription {
     userdata: u64,
     tag: u8,
+    gap: u32,
     /// Clock, or descriptor.
     subject: u32,
     timeout: u64,
@@ -28,7 +29,7 @@ struct Event {
 const MS: u64 = 1_000_000;
 
 pub fn run() {
-    for id in 0..6 {
+    for id in 0..4 {
         let (mut resolution, mut time) = (0_u64, 0_u64);
         let errno = unsafe { wasi::clock_res_get(id, to(&mut resolution)) };
         show!("clock_res_get", format!("clock {id}"), errno, "set {}", resolution > 0);
@@ -50,7 +51,7 @@ fn now(id: i32) -> u64 {
 }
 
 fn clock(userdata: u64, id: u32, timeout: u64, flags: u16) -> Subscription {
-    Subscription { userdata, tag: 0, subject: id, timeout, precision: 0, flags }
+    Subscription { userdata, subject: id, timeout, flags, ..Subscription::default() }
 }
 
 fn on(userdata: u64, tag: u8, fd: i32) -> Subscription {
