@@ -225,17 +225,15 @@ impl ServerSession {
         true
     }
 
-    /// Tells the client to take new calls elsewhere; those in flight are still answered.
+    /// Tells a client that was welcomed to take new calls elsewhere; those in flight are still
+    /// answered.
     pub fn go_away(&mut self, now: Instant, reason: &str) {
-        if self.stage == Stage::Leaving {
-            return;
-        }
         if self.stage == Stage::Open {
             let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
             self.mark_sending(now);
             self.outgoing.push_bare(Kind::GoAway, reason.as_bytes());
+            self.stage = Stage::Leaving;
         }
-        self.stage = Stage::Leaving;
     }
 
     /// Calls that have no reply yet.

@@ -1,0 +1,51 @@
+//! A client for programs without a runtime.
+
+use super::{CallError, CallOptions, Client, ClientConfig, ConnectError};
+use bytes::Bytes;
+use faaslet_proto::Reply;
+use std::sync::{Mutex, PoisonError};
+use tokio::runtime::Runtime;
+
+/// A [`Client`] with a runtime of its own, driven by the calling thread while it waits. Between
+/// calls nothing runs: a connection that was lost meanwhile is made again by the next call.
+#[derive(Debug)]
+pub struct BlockingClient {
+    client: Client,
+    /// Dropped after the client.
+    runtime: Mutex<Runtime>,
+}
+
+impl BlockingClient {
+    /// Connects, and returns when the monitor has let us in.
+    pub fn connect(config: ClientConfig) -> Result<Self, ConnectError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| ConnectError::Local(error.to_string()))?;
+        let client = runtime.block_on(Client::connect(config))?;
+        Ok(Self { client, runtime: Mutex::new(runtime) })
+    }
+
+    /// Who we are, by our credential.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.client.tenant()
+    }
+
+    /// Calls a function and waits for its output.
+    pub fn call(&self, function: &str, input: impl Into<Bytes>) -> Result<Reply, CallError> {
+        self.call_with(function, input, CallOptions::default())
+    }
+
+    /// Calls a function as `options` say and waits for its output. One call at a time: other
+    /// threads wait for their turn.
+    pub fn call_with(
+        &self,
+        function: &str,
+        input: impl Into<Bytes>,
+        options: CallOptions,
+    ) -> Result<Reply, CallError> {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
+        runtime.block_on(self.client.call_with(function, input, options))
+    }
+}

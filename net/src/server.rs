@@ -1,0 +1,387 @@
+//! The monitor's end: listens, lets callers in by their credential, hands calls to a [`Handler`].
+//!
+//! ```text
+//!  Server::bind ──► thread "faaslet-quic": current-thread runtime ──► driver
+//!                                                   │ Handler::authenticate, call, cancel
+//!                                                   ▼
+//!                        any thread: ReplySink::reply ──mailbox──► driver
+//! ```
+//!
+//! The handler is called on the endpoint's thread and must not block. What it starts may run
+//! anywhere, on this thread too: [`Server::runtime`] is where a task runs without a thread to wake.
+
+use crate::endpoint::{Admission, App, Driver, End, Hub, LinkKey, Socket, transport};
+use crate::mailbox::Mailbox;
+use crate::tls::ServerTls;
+use faaslet_proto::{
+    Call, CancelReason, Close, CloseCode, Outcome, Reply, ServerEvent, ServerSession,
+    ServerSettings,
+};
+use quinn_proto::Incoming;
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Connections that have not said hello, above which a new one must prove its address first.
+const PROVE_ABOVE_HALF_OPEN: usize = 128;
+
+/// Who a caller is, by its credential.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tenant(Arc<str>);
+
+impl Tenant {
+    /// The tenant of this name.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+}
+
+impl std::ops::Deref for Tenant {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What answers calls. Its methods run on the endpoint's thread and must not block.
+pub trait Handler: Send + Sync + 'static {
+    /// Whose credential `token` is; nothing for one that is unknown. Compare in constant time.
+    fn authenticate(&self, token: &[u8], remote: SocketAddr) -> Option<Tenant>;
+
+    /// Takes a call. It is answered through `reply`, now or later, from any thread.
+    fn call(&self, tenant: &Tenant, call: Call, reply: ReplySink);
+
+    /// Nobody waits for a call any more; its reply will be dropped.
+    fn cancel(&self, call: CallRef, why: CancelReason) {
+        let _ = (call, why);
+    }
+}
+
+/// A call in flight, unique over the life of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallRef {
+    link: LinkKey,
+    id: u64,
+}
+
+/// Where the one answer to a call goes. Dropped unused, it answers [`Outcome::Lost`].
+pub struct ReplySink {
+    mailbox: Arc<Mailbox<Post>>,
+    call: CallRef,
+    used: bool,
+}
+
+impl ReplySink {
+    /// The call that this answers, as [`Handler::cancel`] names it.
+    #[must_use]
+    pub fn call(&self) -> CallRef {
+        self.call
+    }
+
+    /// Answers the call. If nobody waits any more, the answer is dropped.
+    pub fn reply(mut self, reply: Reply) {
+        self.used = true;
+        let _ = self.mailbox.post(Post::Reply { call: self.call, reply });
+    }
+}
+
+impl Drop for ReplySink {
+    fn drop(&mut self) {
+        if !self.used {
+            let reply = Reply::new(Outcome::Lost, "the call was dropped without an answer");
+            let _ = self.mailbox.post(Post::Reply { call: self.call, reply });
+        }
+    }
+}
+
+impl fmt::Debug for ReplySink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ReplySink").field(&self.call).finish()
+    }
+}
+
+/// What a server is set up with.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerConfig {
+    /// What each connection may use, and how long its other end may take.
+    pub session: ServerSettings,
+    /// Connections at the same time; more are refused.
+    pub max_connections: usize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self { session: ServerSettings::default(), max_connections: 4096 }
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on UDP {addr}: {source}; is another monitor running there?")]
+    Address {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No thread or runtime for the endpoint.
+    #[error("cannot start the endpoint's thread: {0}")]
+    Thread(io::Error),
+}
+
+/// A listening endpoint. Dropping it ends it at once; [`Server::drain`] lets calls finish.
+#[derive(Debug)]
+pub struct Server {
+    mailbox: Arc<Mailbox<Post>>,
+    local_addr: SocketAddr,
+    runtime: tokio::runtime::Handle,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Server {
+    /// Listens on `addr` (port 0 picks one) with a thread of its own.
+    pub fn bind(
+        addr: SocketAddr,
+        tls: &ServerTls,
+        config: ServerConfig,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Self, BindError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(BindError::Thread)?;
+        let socket = {
+            let _entered = runtime.enter();
+            Socket::bind(addr).map_err(|source| BindError::Address { addr, source })?
+        };
+        let local_addr =
+            socket.local_addr().map_err(|source| BindError::Address { addr, source })?;
+        let mailbox = Arc::new(Mailbox::new());
+        let app = ServerApp::new(config, handler, mailbox.clone());
+        let endpoint = transport::endpoint(Some(tls.reset_key.clone()));
+        let (crypto, handle) = (transport::server(tls), runtime.handle().clone());
+        let thread = std::thread::Builder::new()
+            .name("faaslet-quic".to_owned())
+            .spawn(move || {
+                let closing = CloseOnDrop(app.mailbox.clone());
+                let driver = {
+                    let _entered = runtime.enter();
+                    Driver::new(app, socket, endpoint, Some(crypto))
+                };
+                let result = runtime.block_on(driver);
+                drop(closing);
+                result
+            })
+            .map_err(BindError::Thread)?;
+        Ok(Self { mailbox, local_addr, runtime: handle, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The endpoint's runtime, on whose thread the handler is called. It ends with the server.
+    #[must_use]
+    pub fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
+    /// Takes no new connection and no new call, lets calls in flight finish for at most `grace`,
+    /// then ends. Returns at once; [`Server::join`] waits.
+    pub fn drain(&self, grace: Duration) {
+        let _ = self.mailbox.post(Post::Drain { grace });
+    }
+
+    /// Waits until the endpoint has ended: after [`Server::drain`], or because its socket failed.
+    pub fn join(mut self) -> io::Result<()> {
+        self.thread.take().map_or(Ok(()), join)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.mailbox.post(Post::Drain { grace: Duration::ZERO });
+        if let Some(Err(error)) = self.thread.take().map(join) {
+            tracing::error!(%error, "the QUIC endpoint failed");
+        }
+    }
+}
+
+fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the endpoint's thread panicked")))
+}
+
+/// Refuses posts once the driver is gone, however it went.
+struct CloseOnDrop(Arc<Mailbox<Post>>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        drop(self.0.close());
+    }
+}
+
+#[derive(Debug)]
+enum Post {
+    Reply { call: CallRef, reply: Reply },
+    Drain { grace: Duration },
+}
+
+struct ServerApp {
+    config: ServerConfig,
+    handler: Arc<dyn Handler>,
+    mailbox: Arc<Mailbox<Post>>,
+    /// Invariant: the connections that were welcomed and have not ended.
+    tenants: HashMap<LinkKey, Tenant>,
+    /// When draining, when patience ends.
+    draining_until: Option<Instant>,
+}
+
+impl ServerApp {
+    fn new(config: ServerConfig, handler: Arc<dyn Handler>, mailbox: Arc<Mailbox<Post>>) -> Self {
+        Self { config, handler, mailbox, tenants: HashMap::new(), draining_until: None }
+    }
+
+    fn handle_hello(
+        &mut self,
+        now: Instant,
+        key: LinkKey,
+        token: &[u8],
+        remote: SocketAddr,
+        session: &mut ServerSession,
+    ) -> Result<(), Close> {
+        let Some(tenant) = self.handler.authenticate(token, remote) else {
+            let reason = "this monitor knows no such token; ask its operator for one";
+            return Err(Close::new(CloseCode::Unauthorised, reason));
+        };
+        session.welcome(now, &tenant);
+        self.tenants.insert(key, tenant);
+        Ok(())
+    }
+}
+
+impl ServerApp {
+    fn drain(&mut self, now: Instant, until: Instant, hub: &mut Hub<ServerSession>) {
+        let earlier = self.draining_until.unwrap_or(until);
+        self.draining_until = Some(until.min(earlier));
+        for key in hub.keys() {
+            if !self.tenants.contains_key(&key) {
+                let _ = hub.close(now, key, Close::new(CloseCode::ShuttingDown, DRAIN_REASON));
+            } else if let Some(session) = hub.session(key) {
+                session.go_away(now, DRAIN_REASON);
+            }
+        }
+    }
+}
+
+const DRAIN_REASON: &str = "the monitor is shutting down";
+
+impl App for ServerApp {
+    type Session = ServerSession;
+    type Post = Post;
+
+    fn mailbox(&self) -> &Mailbox<Post> {
+        &self.mailbox
+    }
+
+    fn handle_post(&mut self, now: Instant, post: Post, hub: &mut Hub<ServerSession>) {
+        match post {
+            Post::Reply { call, reply } => {
+                if let Some(session) = hub.session(call.link) {
+                    session.reply(now, call.id, reply);
+                }
+            }
+            Post::Drain { grace } => self.drain(now, now + grace, hub),
+        }
+    }
+
+    fn handle_events(
+        &mut self,
+        now: Instant,
+        key: LinkKey,
+        remote: SocketAddr,
+        session: &mut ServerSession,
+    ) -> Result<(), Close> {
+        while let Some(event) = session.poll_event() {
+            match event {
+                ServerEvent::Hello { token } => {
+                    self.handle_hello(now, key, &token, remote, session)?;
+                }
+                ServerEvent::Call { id, call } => {
+                    let Some(tenant) = self.tenants.get(&key) else { continue };
+                    let call_ref = CallRef { link: key, id };
+                    let mailbox = self.mailbox.clone();
+                    let sink = ReplySink { mailbox, call: call_ref, used: false };
+                    self.handler.call(tenant, call, sink);
+                }
+                ServerEvent::Cancelled { id, why } => {
+                    self.handler.cancel(CallRef { link: key, id }, why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn handle_end(
+        &mut self,
+        _now: Instant,
+        key: LinkKey,
+        session: Option<ServerSession>,
+        end: &End,
+        _hub: &mut Hub<ServerSession>,
+    ) {
+        let tenant = self.tenants.remove(&key);
+        tracing::debug!(reason = end.reason(), ?tenant, "a connection ended");
+        for id in session.iter().flat_map(ServerSession::given_out) {
+            self.handler.cancel(CallRef { link: key, id }, CancelReason::Disconnected);
+        }
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        incoming: &Incoming,
+        open_links: usize,
+    ) -> Admission<ServerSession> {
+        if self.draining_until.is_some() || open_links >= self.config.max_connections {
+            return Admission::Refuse;
+        }
+        let half_open = open_links.saturating_sub(self.tenants.len());
+        if half_open >= PROVE_ABOVE_HALF_OPEN
+            && !incoming.remote_address_validated()
+            && incoming.may_retry()
+        {
+            return Admission::Prove;
+        }
+        Admission::Accept(ServerSession::new(now, self.config.session))
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.draining_until
+    }
+
+    fn handle_timeout(&mut self, now: Instant, hub: &mut Hub<ServerSession>) {
+        for key in hub.keys() {
+            let close = Close::new(CloseCode::ShuttingDown, DRAIN_REASON);
+            let session = hub.close(now, key, close.clone());
+            self.handle_end(now, key, session, &End::Ours(close), hub);
+        }
+    }
+
+    fn is_done(&self, hub: &Hub<ServerSession>) -> bool {
+        self.draining_until.is_some() && hub.open_links() == 0
+    }
+}
