@@ -68,8 +68,7 @@ impl CellEnd {
         let os = |what| move |source| AttachError::Os { what, source };
         let found = sys::size(&memory).map_err(os("measure"))?;
         let (min, max) = (MIN_CAPACITY_BYTES, MAX_CAPACITY_BYTES);
-        let capacity =
-            Capacity::of_memory(found).ok_or(AttachError::Size { found, min, max })?;
+        let capacity = Capacity::of_memory(found).ok_or(AttachError::Size { found, min, max })?;
         let bytes = NonZeroUsize::new(capacity.memory_bytes()).unwrap_or(NonZeroUsize::MIN);
         let map = Arc::new(Mapping::new(memory.as_fd(), bytes).map_err(os("map"))?);
         let bell = PeerBell::Event(Arc::new(bell));
@@ -157,8 +156,8 @@ impl CellEnd {
                 return Ok(Woken::Timeout);
             }
             let bits = DATA | if backlog > 0 { ROOM } else { 0 };
-            if lane.own_waits().get() & bits == bits {
-                sys::futex_wait(lane.own_waits(), bits, left)?;
+            if let Some(value) = wake::asleep(lane.own_waits(), bits) {
+                sys::futex_wait(lane.own_waits(), value, left)?;
             }
         }
     }

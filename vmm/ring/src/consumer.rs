@@ -161,7 +161,7 @@ impl Consumer {
     fn look(&mut self) -> Result<(), Broken> {
         let found = self.lane.tail().load(Ordering::Acquire);
         let (low, high) = (self.tail, self.head + self.lane.capacity().bytes() as u64);
-        if !(low..=high).contains(&found) || found % WORD_BYTES as u64 != 0 {
+        if !(low..=high).contains(&found) || !found.is_multiple_of(WORD_BYTES as u64) {
             let broken = Broken::Index { which: "tail", found, low, high };
             self.broken = Some(broken);
             return Err(broken);

@@ -53,9 +53,7 @@ pub enum Broken {
         expected: u64,
     },
     /// A message went over [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES).
-    #[error(
-        "the peer sent a message of more than {max} bytes: end the cell and start it anew"
-    )]
+    #[error("the peer sent a message of more than {max} bytes: end the cell and start it anew")]
     TooLong {
         /// The limit.
         max: usize,

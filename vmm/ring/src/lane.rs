@@ -59,7 +59,7 @@ impl Capacity {
     /// The capacity of a memory of that size, if it is one.
     pub(crate) fn of_memory(bytes: u64) -> Option<Self> {
         let data = usize::try_from(bytes).ok()?.checked_sub(HEADER_BYTES)?;
-        if data % 2 != 0 {
+        if !data.is_multiple_of(2) {
             return None;
         }
         Self::new(data / 2).ok()

@@ -46,11 +46,11 @@ impl MonitorEnd {
         let bell = event.try_clone().map_err(os("duplicate an eventfd"))?;
         let bytes = NonZeroUsize::new(capacity.memory_bytes()).unwrap_or(NonZeroUsize::MIN);
         let map = Mapping::new(memory.as_fd(), bytes).map_err(os("map memory"))?;
-        Ok((Self::over(Arc::new(map), capacity, event), RingFds { memory, bell }))
+        Ok((Self::over(&Arc::new(map), capacity, event), RingFds { memory, bell }))
     }
 
-    fn over(map: Arc<Mapping>, capacity: Capacity, event: OwnedFd) -> Self {
-        let (to, from) = Lane::both(&map, capacity, End::Monitor, &PeerBell::Futex);
+    fn over(map: &Arc<Mapping>, capacity: Capacity, event: OwnedFd) -> Self {
+        let (to, from) = Lane::both(map, capacity, End::Monitor, &PeerBell::Futex);
         let (to_cell, from_cell) = (Producer::new(to), Consumer::new(from));
         let bell = Bell {
             event,

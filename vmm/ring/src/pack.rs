@@ -94,7 +94,12 @@ pub(crate) fn unpack(words: &[AtomicU64], index: u64, length: usize, out: &mut V
 }
 
 /// Calls `each` with the pieces of `parts`, seen as one run of bytes, from `skip` on, `take` long.
-pub(crate) fn pieces(parts: &[&[u8]], mut skip: usize, mut take: usize, mut each: impl FnMut(&[u8])) {
+pub(crate) fn pieces(
+    parts: &[&[u8]],
+    mut skip: usize,
+    mut take: usize,
+    mut each: impl FnMut(&[u8]),
+) {
     for part in parts {
         let from = skip.min(part.len());
         let to = part.len().min(from.saturating_add(take));

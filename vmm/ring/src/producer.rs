@@ -1,6 +1,7 @@
 //! The end of a ring that writes. It never waits: what finds no room goes to a bounded backlog.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +29,8 @@ pub struct Producer {
     announced: u64,
     backlog: Backlog,
     broken: Option<Broken>,
+    /// Invariant: set if the peer may believe that we wait for room.
+    armed: bool,
     /// How often we asked to be woken for room, for the bell to compare with.
     room_waits: Arc<AtomicU64>,
 }
@@ -51,6 +54,7 @@ impl Producer {
             announced: 0,
             backlog: Backlog::default(),
             broken: None,
+            armed: false,
             room_waits: Arc::default(),
         }
     }
@@ -108,6 +112,11 @@ impl Producer {
         self.room_waits.clone()
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared_head(&self) -> &AtomicU64 {
+        self.lane.head()
+    }
+
     fn sound(&self) -> Result<(), Broken> {
         self.broken.map_or(Ok(()), Err)
     }
@@ -119,8 +128,12 @@ impl Producer {
             self.drain_backlog()?;
             let Some(record) = self.backlog.next_record_bytes(self.lane.capacity().frame_bytes())
             else {
+                if mem::take(&mut self.armed) {
+                    wake::Flag::clear(self.lane.own_waits(), ROOM);
+                }
                 return Ok(());
             };
+            self.armed = true;
             self.room_waits.fetch_add(1, Ordering::Relaxed);
             let lane = self.lane.clone();
             // The peer may sleep: it makes room only once it knows what is there.
@@ -187,9 +200,8 @@ impl Producer {
             return Ok(true);
         }
         let found = self.lane.head().load(Ordering::Acquire);
-        if !(self.head..=self.tail).contains(&found) || found % WORD_BYTES as u64 != 0 {
-            let broken =
-                Broken::Index { which: "head", found, low: self.head, high: self.tail };
+        if !(self.head..=self.tail).contains(&found) || !found.is_multiple_of(WORD_BYTES as u64) {
+            let broken = Broken::Index { which: "head", found, low: self.head, high: self.tail };
             self.broken = Some(broken);
             return Err(broken);
         }
@@ -219,4 +231,3 @@ impl Backlog {
         Some(WORD_BYTES + padded(frame.min(first.len() - self.sent)))
     }
 }
-

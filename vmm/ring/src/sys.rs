@@ -53,7 +53,7 @@ impl Mapping {
     /// The 32-bit word at byte `at`.
     #[inline]
     pub(crate) fn flag(&self, at: usize) -> &AtomicU32 {
-        assert!(at % 4 == 0 && at.checked_add(4).is_some_and(|end| end <= self.bytes));
+        assert!(at.is_multiple_of(4) && at.checked_add(4).is_some_and(|end| end <= self.bytes));
         // SAFETY: aligned (the base is on a page) and inside the mapping, which outlives `self`'s
         // borrow; accessed as an atomic only.
         unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(at).cast()) }
@@ -63,7 +63,7 @@ impl Mapping {
     #[inline]
     pub(crate) fn words(&self, from: usize, count: usize) -> &[AtomicU64] {
         let end = count.checked_mul(8).and_then(|bytes| bytes.checked_add(from));
-        assert!(from % 8 == 0 && end.is_some_and(|end| end <= self.bytes));
+        assert!(from.is_multiple_of(8) && end.is_some_and(|end| end <= self.bytes));
         // SAFETY: aligned and inside the mapping as above; `AtomicU64` has the layout of `u64`, is
         // valid for every bit pattern, and allows changes by others behind a shared reference.
         unsafe { slice::from_raw_parts(self.base.as_ptr().add(from).cast(), count) }
@@ -117,9 +117,8 @@ pub(crate) fn futex_wait(
     let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: the word is borrowed for the call, `limit` points to a live value or is null, and
     // FUTEX_WAIT only reads both.
-    let result = unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, limit)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, limit) };
     if result == 0 {
         return Ok(());
     }

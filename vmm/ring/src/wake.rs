@@ -67,6 +67,13 @@ pub(crate) fn prepare<F: Flag, E>(
     news.map(|news| !news)
 }
 
+/// Sleeper on a futex, after `prepare`: the value to sleep on, unless one of `bits` was cleared
+/// already. Other bits may be set, left over from an earlier wait.
+pub(crate) fn asleep<F: Flag>(flag: &F, bits: u32) -> Option<u32> {
+    let value = flag.get();
+    (value & bits == bits).then_some(value)
+}
+
 /// Waker: after the news was stored. True: the sleeper waited for it and is to be woken, by us.
 #[inline]
 pub(crate) fn announce<F: Flag>(flag: &F, bit: u32) -> bool {

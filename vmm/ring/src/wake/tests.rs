@@ -1,4 +1,5 @@
-//! The wake protocol under every interleaving that loom explores: nobody sleeps through news.
+//! The wake protocol under the interleavings that loom explores: nobody sleeps through news.
+//! One piece of news is explored exhaustively; more threads or news with two or three preemptions.
 //!
 //! The code run here is the code of the product, over loom's atomics; the futex and the eventfd
 //! are modelled by a mutex and a condition variable, and a thread that would sleep for ever is a
@@ -11,7 +12,7 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::{DATA, Flag, ROOM, announce, prepare};
+use super::{DATA, Flag, ROOM, announce, asleep, prepare};
 
 /// A flag of loom; `FENCED` as in the product, or not, to see the model fail.
 #[derive(Default)]
@@ -92,11 +93,10 @@ impl<const FENCED: bool> World<FENCED> {
                     sleep &= prepare(&self.flag, bit, || Ok::<_, Infallible>(news())).unwrap();
                 }
             }
-            if sleep {
-                self.futex_wait(bits);
+            if let (true, Some(value)) = (sleep, asleep(&self.flag, bits)) {
+                self.futex_wait(value);
             }
         }
-        self.flag.clear(DATA);
     }
 
     /// Sleeps as the monitor does, on an eventfd, until `news`.
@@ -109,20 +109,26 @@ impl<const FENCED: bool> World<FENCED> {
     }
 }
 
-fn model<const FENCED: bool>(threads: impl Fn(Arc<World<FENCED>>) + Sync + Send + 'static) {
-    loom::model(move || threads(Arc::new(World::default())));
+/// Runs the threads under every interleaving, or all with at most so many preemptions.
+fn model<const FENCED: bool>(
+    preemptions: Option<usize>,
+    threads: impl Fn(Arc<World<FENCED>>) + Sync + Send + 'static,
+) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.check(move || threads(Arc::new(World::default())));
 }
 
-/// Two pieces of news for a cell, each of which may find it asleep, awake or on the way.
-fn two_news_for_cell<const FENCED: bool>() {
-    model::<FENCED>(|world| {
+/// So many pieces of news for a cell, each of which may find it asleep, awake or on the way.
+fn news_for_cell<const FENCED: bool>(count: u64, preemptions: Option<usize>) {
+    model::<FENCED>(preemptions, move |world| {
         let waker = world.clone();
         let waker = thread::spawn(move || {
-            for n in 1..=2 {
+            for n in 1..=count {
                 waker.tell(&waker.data, n, DATA, World::futex_wake);
             }
         });
-        for n in 1..=2 {
+        for n in 1..=count {
             world.sleep_in_cell(DATA, || world.data.load(Ordering::Acquire) >= n);
         }
         waker.join().unwrap();
@@ -130,15 +136,15 @@ fn two_news_for_cell<const FENCED: bool>() {
 }
 
 /// The same for the monitor.
-fn two_news_for_monitor<const FENCED: bool>() {
-    model::<FENCED>(|world| {
+fn news_for_monitor<const FENCED: bool>(count: u64, preemptions: Option<usize>) {
+    model::<FENCED>(preemptions, move |world| {
         let waker = world.clone();
         let waker = thread::spawn(move || {
-            for n in 1..=2 {
+            for n in 1..=count {
                 waker.tell(&waker.data, n, DATA, World::event_ring);
             }
         });
-        for n in 1..=2 {
+        for n in 1..=count {
             world.sleep_in_monitor(|| world.data.load(Ordering::Acquire) >= n);
         }
         waker.join().unwrap();
@@ -147,17 +153,19 @@ fn two_news_for_monitor<const FENCED: bool>() {
 
 #[test]
 fn cell_sleeps_through_nothing() {
-    two_news_for_cell::<true>();
+    news_for_cell::<true>(1, None);
+    news_for_cell::<true>(2, Some(5));
 }
 
 #[test]
 fn monitor_sleeps_through_nothing() {
-    two_news_for_monitor::<true>();
+    news_for_monitor::<true>(1, None);
+    news_for_monitor::<true>(2, Some(5));
 }
 
 #[test]
 fn cell_woken_by_monitor_and_by_a_thread_of_its_own() {
-    model::<true>(|world| {
+    model::<true>(Some(3), |world| {
         let wakers = [0, 1].map(|which| {
             let world = world.clone();
             thread::spawn(move || {
@@ -165,9 +173,8 @@ fn cell_woken_by_monitor_and_by_a_thread_of_its_own() {
                 world.tell(word, 1, DATA, World::futex_wake);
             })
         });
-        let both = || {
-            world.data.load(Ordering::Acquire) == 1 && world.room.load(Ordering::Acquire) == 1
-        };
+        let both =
+            || world.data.load(Ordering::Acquire) == 1 && world.room.load(Ordering::Acquire) == 1;
         world.sleep_in_cell(DATA, both);
         for waker in wakers {
             waker.join().unwrap();
@@ -177,7 +184,7 @@ fn cell_woken_by_monitor_and_by_a_thread_of_its_own() {
 
 #[test]
 fn cell_waits_for_data_and_room_at_once() {
-    model::<true>(|world| {
+    model::<true>(Some(3), |world| {
         let waker = world.clone();
         let waker = thread::spawn(move || {
             waker.tell(&waker.room, 1, ROOM, World::futex_wake);
@@ -192,11 +199,11 @@ fn cell_waits_for_data_and_room_at_once() {
 #[test]
 #[should_panic(expected = "deadlock")]
 fn without_the_fence_the_cell_sleeps_for_ever() {
-    two_news_for_cell::<false>();
+    news_for_cell::<false>(1, None);
 }
 
 #[test]
 #[should_panic(expected = "deadlock")]
 fn without_the_fence_the_monitor_sleeps_for_ever() {
-    two_news_for_monitor::<false>();
+    news_for_monitor::<false>(1, None);
 }
