@@ -23,7 +23,8 @@ END
 }
 
 SETUP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-readonly SETUP HEADERS=$SETUP/../c
+HEADERS=$(cd "$SETUP/../c" && pwd)
+readonly SETUP HEADERS
 readonly CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/faaslet"
 readonly BIN="${FAASLET_TOOLCHAIN:-$CACHE/toolchain}/bin"
 
@@ -174,7 +175,9 @@ build_c() {
   [ ${#sources[@]} -gt 0 ] || default_sources
   [ -n "$kind" ] || kind=$(kind_of_sources)
   [ "$kind" = function ] && model=reactor || model=command
-  (cd "$project" && "$BIN/$compiler" "${DEFAULT_FLAGS[@]}" -I"$HEADERS" "-mexec-model=$model" \
+  # Without folders' names in the debug information, the same sources give the same module.
+  (cd "$project" && "$BIN/$compiler" "${DEFAULT_FLAGS[@]}" -fdebug-compilation-dir=. \
+    -ffile-prefix-map="$project=." -ffile-prefix-map="$HEADERS/=" -I"$HEADERS" "-mexec-model=$model" \
     -Wl,--stack-first -Wl,-z,stack-size=$STACK_BYTES "${flags[@]}" -o "$module" "${sources[@]}") ||
     fail 1 "$name does not compile (the messages are above)."
 }
@@ -199,7 +202,7 @@ build_by_make() {
   command -v make >/dev/null || fail 3 "$name has a Makefile and make is missing. Type:  sudo apt-get install make"
   # What an outer make hands down would reach the project's Makefile and change it.
   env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C "$project" --no-print-directory -j "$(nproc)" \
-    CC="$BIN/guest-cc" CXX="$BIN/guest-c++" CPPFLAGS="-I$HEADERS" BUILD="$build" OUT="$module" "${flags[@]}" guest >&2 ||
+    CC="$BIN/guest-cc" CXX="$BIN/guest-c++" CPPFLAGS="-I$HEADERS -ffile-prefix-map=$HEADERS/=" BUILD="$build" OUT="$module" "${flags[@]}" guest >&2 ||
     fail 1 "$name does not build (the messages are above)."
 }
 
