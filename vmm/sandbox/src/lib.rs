@@ -12,10 +12,11 @@
 //!  spawn(&Spec) ─────────────┴─ clone3 ───► own pid namespace, in its cgroup, dies with the
 //!   │                                       monitor; fds 0 /dev/null, 1 2 log, 3 socket
 //!   ▼                                       main: sees its hidden first argument
-//!  Child { socket, pidfd }                  opens what it keeps (/proc/self/pagemap)
-//!   │                                       jail::enter(&Policy): namespaces, empty root,
-//!   │                                       limits, no capabilities, seccomp filter
-//!   └── socket: messages and descriptors ─► Socket::inherited()
+//!  Child { socket, pidfd }                  Socket::inherited()
+//!   │                                       opens what it keeps (/proc/self/pagemap)
+//!   │                                       jail::enter(&socket, &Policy): namespaces, empty
+//!   │                                       root, limits, no capabilities, seccomp filter
+//!   └── messages and descriptors ◄────────► socket
 //! ```
 //!
 //! Start with [`Spec`] and [`jail::Policy`]. `tests/escape.rs` enters in exactly this way and

@@ -106,7 +106,8 @@ impl Socket {
     }
 
     /// The end that [`crate::spawn`] left at [`SOCKET_FD`] in this process; `None` if there is no
-    /// such socket there, or if it was taken before.
+    /// such socket there, or if it was taken before. For before the jail, whose filter refuses
+    /// the question.
     pub fn inherited() -> Option<Self> {
         let fd = sys::take_inherited(SOCKET_FD)?;
         (socket_type(&fd) == Ok(SocketType::SEQPACKET)).then_some(Self(fd))

@@ -1,7 +1,7 @@
 //! The jail: what a child gives up, for good, as its first act.
 //!
 //! ```text
-//!  1 close every descriptor but 0 1 2 3 and those kept
+//!  1 close every descriptor but 0 1 2, the socket and those kept
 //!  2 mount, network, ipc, uts and cgroup namespaces of its own (its pid namespace, and for an
 //!    unprivileged monitor its user namespace, were made with it by `spawn`)
 //!  3 an empty root: a read-only tmpfs without a single name in it
@@ -19,9 +19,9 @@ mod privileges;
 mod root;
 
 use std::fmt;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 pub use limits::Limits;
@@ -29,7 +29,7 @@ pub use privileges::Identity;
 pub use root::Root;
 
 use crate::filter::{self, FilterError, Role, Scope};
-use crate::{Namespace, SOCKET_FD, Strictness, sys};
+use crate::{Namespace, Socket, Strictness, sys};
 
 /// What a child is to keep.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub struct Policy<'a> {
     /// Whom it runs as; `None` for whoever it is now, without privileges. Files that it makes in
     /// granted folders belong to this user.
     pub run_as: Option<Identity>,
-    /// Descriptors that it opened and keeps, beside 0 to 3. All others are closed, so a value
+    /// Descriptors that it opened and keeps, beside 0, 1, 2 and the socket. All others are closed, so a value
     /// that owns one and is not listed must be forgotten before.
     pub keep: &'a [BorrowedFd<'a>],
 }
@@ -117,9 +117,6 @@ pub enum JailError {
         /// How many.
         found: usize,
     },
-    /// There is no socket to the monitor.
-    #[error("no socket to the monitor at descriptor {SOCKET_FD}: start this program by `spawn`")]
-    NoSocket,
     /// The monitor has ended meanwhile.
     #[error("the monitor has ended")]
     ParentGone,
@@ -140,10 +137,13 @@ pub enum JailError {
 }
 
 /// Gives up everything that `policy` does not keep. Call it first in `main`, before any thread.
-pub fn enter(policy: &Policy<'_>) -> Result<Jailed, JailError> {
+///
+/// `socket` leads to the monitor, from [`Socket::inherited`]; it stays open, and on an error it is
+/// where the reason can be told.
+pub fn enter(socket: &Socket, policy: &Policy<'_>) -> Result<Jailed, JailError> {
     check_single_thread()?;
-    check_parent()?;
-    close_others(policy.keep)?;
+    check_parent(socket)?;
+    close_others(socket, policy.keep)?;
     let mut missing = Vec::new();
     enter_namespaces(&mut missing);
     let root = root::empty(&mut missing);
@@ -154,7 +154,7 @@ pub fn enter(policy: &Policy<'_>) -> Result<Jailed, JailError> {
     require(policy.strictness, &missing)?;
     // Changing users clears the wish to die with the parent, so ask again, then look again.
     privileges::die_with_parent()?;
-    check_parent()?;
+    check_parent(socket)?;
     let files = root != Root::Host;
     filter::install(Scope { role: policy.role, files }, std::process::id())?;
     Ok(Jailed { root, files, missing })
@@ -181,23 +181,18 @@ fn check_single_thread() -> Result<(), JailError> {
 }
 
 /// The parent holds the other end of the socket, so a hang-up means that it has ended.
-fn check_parent() -> Result<(), JailError> {
-    let hung_up = sys::with_socket(SOCKET_FD, |socket| {
-        let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
-        poll(&mut polled, Some(&rustix::event::Timespec::default()))?;
-        Ok::<bool, Errno>(polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR))
-    });
-    match hung_up {
-        None => Err(JailError::NoSocket),
-        Some(Err(errno)) => Err(step("look for the parent")(errno)),
-        Some(Ok(true)) => Err(JailError::ParentGone),
-        Some(Ok(false)) => Ok(()),
+fn check_parent(socket: &Socket) -> Result<(), JailError> {
+    let mut polled = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec::default())).map_err(step("look for the parent"))?;
+    if polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+        return Err(JailError::ParentGone);
     }
+    Ok(())
 }
 
-fn close_others(keep: &[BorrowedFd<'_>]) -> Result<(), JailError> {
-    let mut kept: Vec<RawFd> = keep.iter().map(|fd| fd.as_fd().as_raw_fd()).collect();
-    kept.push(SOCKET_FD);
+fn close_others(socket: &Socket, keep: &[BorrowedFd<'_>]) -> Result<(), JailError> {
+    let mut kept: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    kept.push(socket.as_raw_fd());
     kept.sort_unstable();
     sys::close_all_but(&kept).map_err(step("close inherited descriptors"))
 }

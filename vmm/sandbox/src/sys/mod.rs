@@ -6,7 +6,7 @@
 mod clone;
 mod mount;
 
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{SocketType, sockopt::socket_type};
@@ -65,14 +65,6 @@ pub(crate) fn last_errno() -> rustix::io::Errno {
     rustix::io::Errno::from_raw_os_error(code)
 }
 
-/// Calls `act` with the seqpacket socket at `number`; `None` if there is no such socket.
-pub(crate) fn with_socket<T>(number: RawFd, act: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-    // SAFETY: the borrow ends with this function, and the number was checked to be a socket;
-    // were it closed meanwhile, calls on it would return errors.
-    let socket = unsafe { BorrowedFd::borrow_raw(number) };
-    (socket_type(socket) == Ok(SocketType::SEQPACKET)).then(|| act(socket))
-}
-
 /// The newest version of Landlock that the kernel knows.
 pub(crate) fn landlock_version() -> rustix::io::Result<i64> {
     const VERSION: u32 = 1;
@@ -89,7 +81,7 @@ pub(crate) fn landlock_version() -> rustix::io::Result<i64> {
 /// `as_raw_fd` returns a descriptor that the value owns, and nothing replaces or closes it while
 /// the value lives.
 #[cfg(feature = "tokio")]
-pub(crate) unsafe trait Owned: AsRawFd {}
+pub(crate) unsafe trait Owned: std::os::fd::AsRawFd {}
 
 // SAFETY: a socket owns its one descriptor in a private field that never changes.
 #[cfg(feature = "tokio")]

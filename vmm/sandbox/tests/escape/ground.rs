@@ -1,0 +1,90 @@
+//! What a cell is handed, and what lies beside it that it must not reach.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::symlink;
+
+use faaslet_sandbox::Socket;
+use faaslet_sandbox::folder::{Access, detach};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
+use tempfile::TempDir;
+
+/// The parent's side.
+pub(crate) struct Stage {
+    _folder: TempDir,
+    granted: OwnedFd,
+    read_only: OwnedFd,
+    image: OwnedFd,
+    log: Option<File>,
+}
+
+impl Stage {
+    /// ```text
+    ///  secret                 never handed over
+    ///  granted/file           written by the cell at will
+    ///  granted/absolute       link to the secret, by its whole path
+    ///  granted/relative       link to the secret, by ..
+    ///  granted/device         the null device, if this user may make it
+    ///  fixed/file             handed over read-only
+    /// ```
+    pub(crate) fn set() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let (granted, fixed) = (path.join("granted"), path.join("fixed"));
+        fs::create_dir(&granted).unwrap();
+        fs::create_dir(&fixed).unwrap();
+        fs::write(path.join("secret"), "secret").unwrap();
+        fs::write(granted.join("file"), "file").unwrap();
+        fs::write(fixed.join("file"), "file").unwrap();
+        symlink(path.join("secret"), granted.join("absolute")).unwrap();
+        symlink("../secret", granted.join("relative")).unwrap();
+        let _ = super::sys::make_null_device(&granted.join("device"));
+        // Inheritable on purpose: only what `spawn` does keeps it from children.
+        super::sys::inheritable(File::open(path.join("secret")).unwrap().into());
+        Self {
+            granted: detach(&granted, Access::ReadWrite).unwrap(),
+            read_only: detach(&fixed, Access::ReadOnly).unwrap(),
+            image: image(),
+            log: std::env::var_os("ESCAPE_LOG").map(|path| File::create(path).unwrap()),
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn log(&self) -> Option<BorrowedFd<'_>> {
+        self.log.as_ref().map(AsFd::as_fd)
+    }
+
+    pub(crate) fn hand_over(&self, socket: &Socket) {
+        let all = [self.granted.as_fd(), self.read_only.as_fd(), self.image.as_fd()];
+        socket.send(std::process::id().to_string().as_bytes(), &all).unwrap();
+    }
+}
+
+/// A read-only descriptor of a memory file that is sealed against all but writing.
+fn image() -> OwnedFd {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let whole = memfd_create("image", flags).unwrap();
+    rustix::io::write(&whole, &[7; 8192]).unwrap();
+    fcntl_add_seals(&whole, SealFlags::SHRINK | SealFlags::GROW).unwrap();
+    let path = format!("/proc/self/fd/{}", whole.as_raw_fd());
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+}
+
+/// The child's side.
+pub(crate) struct Ground {
+    pub(crate) monitor: u64,
+    pub(crate) granted: u64,
+    pub(crate) read_only: u64,
+    pub(crate) image: u64,
+    pub(crate) all: Vec<OwnedFd>,
+}
+
+impl Ground {
+    pub(crate) fn arrive(socket: &Socket) -> Self {
+        let message = socket.recv().unwrap();
+        let monitor = String::from_utf8(message.bytes).unwrap().parse().unwrap();
+        let number = |i: usize| message.descriptors[i].as_raw_fd() as u64;
+        let (granted, read_only, image) = (number(0), number(1), number(2));
+        Self { monitor, granted, read_only, image, all: message.descriptors }
+    }
+}
