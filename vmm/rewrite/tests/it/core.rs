@@ -16,7 +16,7 @@ use wasmtime::{
 use crate::world::{Engines, Outcome, World};
 
 /// The proposals whose features are accepted; the others' tests say nothing about the rewrite.
-const PROPOSALS: [Proposal; 11] = [
+const PROPOSALS: [Proposal; 12] = [
     Proposal::Annotations,
     Proposal::BulkMemoryOperations,
     Proposal::ExtendedConst,
@@ -26,6 +26,7 @@ const PROPOSALS: [Proposal; 11] = [
     Proposal::ReferenceTypes,
     Proposal::RelaxedSimd,
     Proposal::SignExtensionOps,
+    Proposal::Simd,
     Proposal::TailCall,
     Proposal::Threads,
 ];
