@@ -229,12 +229,12 @@ pub(crate) enum ClockId {
 }
 
 impl ClockId {
-    pub(crate) fn from_number(number: u32) -> Result<Self, Errno> {
+    pub(crate) const fn from_number(number: u32) -> Option<Self> {
         match number {
-            0 => Ok(Self::Realtime),
-            1 => Ok(Self::Monotonic),
-            2 | 3 => Ok(Self::CpuTime),
-            _ => Err(Errno::Inval),
+            0 => Some(Self::Realtime),
+            1 => Some(Self::Monotonic),
+            2 | 3 => Some(Self::CpuTime),
+            _ => None,
         }
     }
 }

@@ -59,9 +59,7 @@ impl Clock {
     pub fn realtime_ns(&self) -> u64 {
         match self.0 {
             Source::Live { .. } => host_ns(HostClock::Realtime),
-            Source::Bake { slept_ns } => {
-                (BAKE_START_UNIX_S * NS_PER_S).saturating_add(slept_ns)
-            }
+            Source::Bake { slept_ns } => (BAKE_START_UNIX_S * NS_PER_S).saturating_add(slept_ns),
         }
     }
 

@@ -78,7 +78,8 @@ impl Config {
         env: &[(String, String)],
         preopens: Vec<Preopen>,
     ) -> Result<Self, ConfigError> {
-        if let Some((name, _)) = env.iter().find(|(name, _)| name.is_empty() || name.contains('=')) {
+        if let Some((name, _)) = env.iter().find(|(name, _)| name.is_empty() || name.contains('='))
+        {
             return Err(ConfigError::Name(name.clone()));
         }
         if preopens.len() > MAX_PREOPENS {

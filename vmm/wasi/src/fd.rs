@@ -5,11 +5,17 @@ use rustix::fs::{Advice, fadvise};
 use std::num::NonZeroU64;
 
 use crate::abi::{Errno, Filetype, PRESTAT_BYTES, fdflags, rights};
+use crate::arguments::{bits, known_rights, number_up_to};
 use crate::console::{Console, Stdio};
-use crate::memory::{Call, GuestMemory, write_record, write_u64};
-use crate::stat::{fdstat, fdstat_opened, filestat, filestat_stdio, known_bits, times};
+use crate::memory::{Call, GuestMemory, write_bytes, write_record, write_u64};
+use crate::stat::{fdstat, fdstat_opened, filestat, filestat_stdio, times};
 use crate::table::{Descriptor, Kind};
 use crate::{Wasi, host};
+
+/// Highest number of `advice`.
+const ADVICE_MAX: u8 = 5;
+/// Highest number of `whence`.
+const WHENCE_MAX: u8 = 2;
 
 #[allow(unused_variables, reason = "parameters have the names of the standard")]
 #[allow(missing_docs, reason = "the names are the standard's own")]
@@ -22,14 +28,13 @@ impl<C: Console> Wasi<C> {
         len: u64,
         advice: u32,
     ) -> Call {
-        let advice = match advice as u8 {
+        let advice = match number_up_to("advice", advice, ADVICE_MAX)? {
             0 => Advice::Normal,
             1 => Advice::Sequential,
             2 => Advice::Random,
             3 => Advice::WillNeed,
             4 => Advice::DontNeed,
-            5 => Advice::NoReuse,
-            _ => return Err(Errno::Inval.into()),
+            _ => Advice::NoReuse,
         };
         Ok(fadvise(&self.file(fd)?.file, offset, NonZeroU64::new(len), advice)?)
     }
@@ -66,16 +71,12 @@ impl<C: Console> Wasi<C> {
     ) -> Call {
         let bytes = match self.kind(fd)? {
             Kind::Stdio(stream) => {
-                let base =
-                    if stream == Stdio::Input { rights::FD_READ } else { rights::FD_WRITE };
+                let base = if stream == Stdio::Input { rights::FD_READ } else { rights::FD_WRITE };
                 self::fdstat(self.stdio_type(stream), 0, base, base)
             }
-            Kind::Folder(_) => self::fdstat(
-                Filetype::Directory,
-                0,
-                rights::FOLDER,
-                rights::FOLDER_INHERITING,
-            ),
+            Kind::Folder(_) => {
+                self::fdstat(Filetype::Directory, 0, rights::FOLDER, rights::FOLDER_INHERITING)
+            }
             Kind::Dir | Kind::File => match self.table().get_mut(fd) {
                 Some(Descriptor::Dir(open)) => fdstat_opened(Filetype::Directory, open.mode),
                 Some(Descriptor::File(open)) => fdstat_opened(open.filetype, open.mode),
@@ -91,7 +92,7 @@ impl<C: Console> Wasi<C> {
         fd: u32,
         flags: u32,
     ) -> Call {
-        let flags = known_bits(flags as u16, fdflags::ALL)?;
+        let flags = bits("fdflags", flags, fdflags::ALL)?;
         let file = self.file(fd)?;
         if flags & (fdflags::DSYNC | fdflags::RSYNC | fdflags::SYNC) != 0 {
             return Err(Errno::Inval.into());
@@ -108,9 +109,7 @@ impl<C: Console> Wasi<C> {
         base: u64,
         inheriting: u64,
     ) -> Call {
-        if (base | inheriting) & !rights::ALL != 0 {
-            return Err(Errno::Inval.into());
-        }
+        known_rights(base, inheriting)?;
         match self.kind(fd)? {
             Kind::Stdio(_) => Err(Errno::Badf.into()),
             Kind::Folder(_) | Kind::Dir | Kind::File => Err(Errno::Notsup.into()),
@@ -195,7 +194,7 @@ impl<C: Console> Wasi<C> {
         if name.len() > path_len as usize {
             return Err(Errno::Nametoolong.into());
         }
-        Ok(mem.write(path, name.as_bytes())?)
+        write_bytes(mem, path, name.as_bytes())
     }
 
     pub fn fd_renumber<M: GuestMemory + ?Sized>(&mut self, mem: &M, from: u32, to: u32) -> Call {
@@ -210,10 +209,7 @@ impl<C: Console> Wasi<C> {
         whence: u32,
         position: u32,
     ) -> Call {
-        let whence = whence as u8;
-        if whence > 2 {
-            return Err(Errno::Inval.into());
-        }
+        let whence = number_up_to("whence", whence, WHENCE_MAX)?;
         self.seekable(fd)?;
         let file = self.file(fd)?;
         let base = match whence {

@@ -99,13 +99,9 @@ pub(crate) fn reopen(config: &Config, what: &Opened) -> Result<Descriptor, Errno
             let dir = Arc::new(dir);
             Ok(Descriptor::Dir(OpenDir { dir, place, mode: *mode, listing: None }))
         }
-        (Entry::File(file, filetype), false) => Ok(Descriptor::File(OpenedFile {
-            file,
-            filetype,
-            place,
-            mode: *mode,
-            offset: *offset,
-        })),
+        (Entry::File(file, filetype), false) => {
+            Ok(Descriptor::File(OpenedFile { file, filetype, place, mode: *mode, offset: *offset }))
+        }
         (Entry::Dir(_), false) => Err(Errno::Isdir),
         (Entry::File(..), true) => Err(Errno::Notdir),
     }
@@ -140,7 +136,10 @@ pub(crate) struct Times {
 
 impl Times {
     fn for_host(self) -> Timestamps {
-        Timestamps { last_access: timespec(self.accessed_ns), last_modification: timespec(self.modified_ns) }
+        Timestamps {
+            last_access: timespec(self.accessed_ns),
+            last_modification: timespec(self.modified_ns),
+        }
     }
 }
 

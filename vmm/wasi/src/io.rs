@@ -14,10 +14,10 @@ use crate::Wasi;
 use crate::abi::{DIRENT_BYTES, Errno};
 use crate::console::{Console, Stdio};
 use crate::listing::{DirEntry, Listing};
-use crate::memory::{Buffer, Call, GuestMemory, first_buffer, write_u32};
+use crate::memory::{Buffer, Call, GuestMemory, check_bytes, first_buffer, write_bytes, write_u32};
 use crate::table::{Descriptor, Kind};
 
-/// Bytes that pass through our own buffer at once.
+/// Bytes that pass through our own buffer at once, and the most that one `fd_pread` reads.
 const CHUNK_BYTES: u32 = 64 << 10;
 /// Bytes for which that buffer is on the stack.
 const SMALL_CHUNK_BYTES: usize = 512;
@@ -115,7 +115,7 @@ impl<C: Console> Wasi<C> {
         used: u32,
     ) -> Call {
         let mut listing = self.listing_at(fd, cookie)?;
-        mem.check(buf, buf_len)?;
+        check_bytes(mem, buf, buf_len)?;
         let mut done = 0;
         while done < buf_len {
             let next = listing.position() + 1;
@@ -159,13 +159,12 @@ impl<C: Console> Wasi<C> {
     }
 
     fn read_input<M: GuestMemory + ?Sized>(&mut self, mem: &M, buffer: Buffer) -> Call<u32> {
-        mem.check(buffer.addr, buffer.len)?;
         let mut chunk = vec![0; buffer.len.min(CHUNK_BYTES) as usize];
         if chunk.is_empty() {
             return Ok(0);
         }
         let len = self.console.read_input(&mut chunk)?;
-        mem.write(buffer.addr, &chunk[..len])?;
+        write_bytes(mem, buffer.addr, &chunk[..len])?;
         Ok(len as u32)
     }
 
@@ -186,10 +185,12 @@ impl<C: Console> Wasi<C> {
         at: At,
     ) -> Call<u32> {
         let file = self.file(fd)?;
-        mem.check(buffer.addr, buffer.len)?;
-        let start = match at {
-            At::Position => file.offset,
-            At::Offset(offset) => offset,
+        let (start, buffer) = match at {
+            At::Position => {
+                mem.check(buffer.addr, buffer.len)?;
+                (file.offset, buffer)
+            }
+            At::Offset(offset) => (offset, Buffer { len: buffer.len.min(CHUNK_BYTES), ..buffer }),
         };
         let done = incoming(mem, buffer, |chunk, done| {
             let offset = start.checked_add(u64::from(done)).ok_or(Errno::Overflow)?;
@@ -248,7 +249,7 @@ fn incoming<M: GuestMemory + ?Sized>(
             Err(errno) if done == 0 => return Err(errno.into()),
             Err(_) => return Ok(done),
         };
-        mem.write(buffer.addr + done, &chunk[..len])?;
+        write_bytes(mem, buffer.addr + done, &chunk[..len])?;
         done += len as u32;
         if len < many || done == buffer.len {
             return Ok(done);

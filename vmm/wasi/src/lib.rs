@@ -12,6 +12,7 @@
 //! [`for_each_import!`] binds its methods to an engine.
 
 pub mod abi;
+mod arguments;
 mod clock;
 mod config;
 mod console;

@@ -10,7 +10,9 @@ use crate::abi::{Errno, IOVEC_BYTES};
 
 /// A range that does not lie in the guest's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("guest range {addr:#x}+{len:#x} is outside the guest's memory: the module passed a bad pointer")]
+#[error(
+    "guest range {addr:#x}+{len:#x} is outside the guest's memory: the module passed a bad pointer"
+)]
 pub struct Fault {
     /// First byte of the range.
     pub addr: u32,
@@ -35,12 +37,22 @@ pub enum Trap {
     #[error(transparent)]
     Fault(#[from] Fault),
     /// A pointer that is not a multiple of what it points to.
-    #[error("guest pointer {addr:#x} must be a multiple of {align}: the module passed a bad pointer")]
+    #[error(
+        "guest pointer {addr:#x} must be a multiple of {align}: the module passed a bad pointer"
+    )]
     Misaligned {
         /// The pointer.
         addr: u32,
         /// What it must be a multiple of.
         align: u32,
+    },
+    /// A number or bit that the standard does not have. It wants a trap, not an error number.
+    #[error("{value:#x} is no {what} of WASI preview 1: the module passed a bad argument")]
+    Argument {
+        /// What it should have been.
+        what: &'static str,
+        /// What was passed.
+        value: u64,
     },
     /// `proc_exit` with a status that WASI does not have.
     #[error("exit status {0} is outside of 0..126: exit with a smaller one")]
@@ -132,6 +144,22 @@ pub(crate) fn element(base: u32, index: u32, bytes: u32) -> Result<u32, Fault> {
     index.checked_mul(bytes).and_then(|offset| base.checked_add(offset)).ok_or(fault)
 }
 
+/// Writes `bytes`. Where there are none, the pointer may lead anywhere.
+pub(crate) fn write_bytes<M: GuestMemory + ?Sized>(mem: &M, addr: u32, bytes: &[u8]) -> Call {
+    if !bytes.is_empty() {
+        mem.write(addr, bytes)?;
+    }
+    Ok(())
+}
+
+/// Whether `len` bytes can be written at `addr`, before something is done that cannot be undone.
+pub(crate) fn check_bytes<M: GuestMemory + ?Sized>(mem: &M, addr: u32, len: u32) -> Call {
+    if len > 0 {
+        mem.check(addr, len)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn write_u32<M: GuestMemory + ?Sized>(mem: &M, addr: u32, value: u32) -> Call {
     aligned(addr, 4)?;
     Ok(mem.write(addr, &value.to_le_bytes())?)
@@ -166,7 +194,11 @@ pub(crate) fn read_record<M: GuestMemory + ?Sized, const N: usize>(
 }
 
 /// The first buffer that is not empty, as Wasmtime takes only that one; an empty one if none is.
-pub(crate) fn first_buffer<M: GuestMemory + ?Sized>(mem: &M, iovs: u32, count: u32) -> Call<Buffer> {
+pub(crate) fn first_buffer<M: GuestMemory + ?Sized>(
+    mem: &M,
+    iovs: u32,
+    count: u32,
+) -> Call<Buffer> {
     if count > MAX_TRANSFER_BYTES / IOVEC_BYTES {
         return Err(Errno::Nomem.into());
     }

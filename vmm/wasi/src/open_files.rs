@@ -93,7 +93,9 @@ pub struct Mode {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NotSnapshottable {
     /// Its path leads nowhere now, as after a deletion.
-    #[error("descriptor {number} ({path}) cannot be part of an image, its path no longer opens ({reason}): close it before the initialisation ends")]
+    #[error(
+        "descriptor {number} ({path}) cannot be part of an image, its path no longer opens ({reason}): close it before the initialisation ends"
+    )]
     Gone {
         /// The descriptor.
         number: u32,
@@ -103,7 +105,9 @@ pub enum NotSnapshottable {
         reason: String,
     },
     /// Its path leads to another file now, as after a rename.
-    #[error("descriptor {number} ({path}) cannot be part of an image, its path now leads to another file: close it before the initialisation ends")]
+    #[error(
+        "descriptor {number} ({path}) cannot be part of an image, its path now leads to another file: close it before the initialisation ends"
+    )]
     Changed {
         /// The descriptor.
         number: u32,
@@ -111,7 +115,9 @@ pub enum NotSnapshottable {
         path: String,
     },
     /// Its path is longer than a path may be.
-    #[error("descriptor {number} (beneath {folder}) cannot be part of an image, its path has {max} bytes or more: open it from a folder nearer to it")]
+    #[error(
+        "descriptor {number} (beneath {folder}) cannot be part of an image, its path has {max} bytes or more: open it from a folder nearer to it"
+    )]
     PathTooLong {
         /// The descriptor.
         number: u32,

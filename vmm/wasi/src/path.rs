@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::Wasi;
-use crate::abi::{Errno, LOOKUP_SYMLINK_FOLLOW, fdflags, oflags, rights};
+use crate::abi::{Errno, fdflags, oflags, rights};
+use crate::arguments::{bits, follows, known_rights};
 use crate::console::Console;
 use crate::host::{self, Entry, How};
-use crate::memory::{Call, GuestMemory, read_path, write_record, write_u32};
+use crate::memory::{Call, GuestMemory, read_path, write_bytes, write_record, write_u32};
 use crate::open_files::Mode;
-use crate::stat::{filestat, known_bits, times};
+use crate::stat::{filestat, times};
 use crate::table::{Descriptor, Kind, OpenDir, OpenedFile};
 
 #[allow(missing_docs, reason = "the names are the standard's own")]
@@ -100,11 +101,9 @@ impl<C: Console> Wasi<C> {
         opened: u32,
     ) -> Call {
         let follow = follows(dirflags)?;
-        let oflags = known_bits(oflags as u16, oflags::ALL)?;
-        if (rights_base | rights_inheriting) & !rights::ALL != 0 {
-            return Err(Errno::Inval.into());
-        }
-        let fdflags = known_bits(fdflags as u16, fdflags::ALL)?;
+        let oflags = bits("oflags", oflags, oflags::ALL)?;
+        known_rights(rights_base, rights_inheriting)?;
+        let fdflags = bits("fdflags", fdflags, fdflags::ALL)?;
         let path = read_path(mem, path, path_len)?;
         if self.kind(fd)? == Kind::File {
             return Err(Errno::Notdir.into());
@@ -149,7 +148,7 @@ impl<C: Console> Wasi<C> {
         let target = from.dir.read_link(path)?;
         let target = target.to_str().ok_or(Errno::Ilseq)?.as_bytes();
         let part = &target[..target.len().min(buf_len as usize)];
-        mem.write(buf, part)?;
+        write_bytes(mem, buf, part)?;
         write_u32(mem, used, part.len() as u32)
     }
 
@@ -211,14 +210,5 @@ impl<C: Console> Wasi<C> {
         let path = read_path(mem, path, path_len)?;
         from.writable()?;
         Ok(from.dir.remove_file(path)?)
-    }
-}
-
-/// `lookupflags` has one bit.
-fn follows(flags: u32) -> Result<bool, Errno> {
-    match flags {
-        0 => Ok(false),
-        LOOKUP_SYMLINK_FOLLOW => Ok(true),
-        _ => Err(Errno::Inval),
     }
 }

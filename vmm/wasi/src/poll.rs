@@ -22,8 +22,7 @@ use crate::abi::{ClockId, EVENT_BYTES, Errno, SUBSCRIPTION_BYTES};
 use crate::clock::Clock;
 use crate::console::{Console, Stdio};
 use crate::memory::{
-    Call, Failure, GuestMemory, Trap, element, le_u32, le_u64, read_record, write_record,
-    write_u32,
+    Call, Failure, GuestMemory, Trap, element, le_u32, le_u64, read_record, write_record, write_u32,
 };
 use crate::table::Kind;
 use crate::{Step, Wasi};
@@ -138,13 +137,14 @@ impl<C: Console> Wasi<C> {
 }
 
 fn clock_wait(clock: &Clock, bytes: &[u8; SUBSCRIPTION_BYTES]) -> Result<Awaited, Errno> {
-    let id = ClockId::from_number(le_u32(bytes, 16))?;
+    let id = ClockId::from_number(le_u32(bytes, 16)).ok_or(Errno::Inval)?;
     let timeout = le_u64(bytes, 24);
     let flags = u16::from_le_bytes([bytes[40], bytes[41]]);
     if id == ClockId::CpuTime || flags & !ABSOLUTE != 0 {
         return Err(Errno::Inval);
     }
-    let ns = if flags & ABSOLUTE == 0 { timeout } else { timeout.saturating_sub(clock.now_ns(id)?) };
+    let ns =
+        if flags & ABSOLUTE == 0 { timeout } else { timeout.saturating_sub(clock.now_ns(id)?) };
     Ok(Awaited::Clock { ns })
 }
 

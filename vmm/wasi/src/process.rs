@@ -1,9 +1,10 @@
 //! The calls that need no descriptor: arguments, environment, clocks, random bytes, exit.
 
 use crate::abi::{ClockId, EXIT_STATUS_END, Errno, SIGNAL_MAX};
+use crate::arguments::number_up_to;
 use crate::config::Strings;
 use crate::console::Console;
-use crate::memory::{Call, GuestMemory, Trap, element, write_u32, write_u64};
+use crate::memory::{Call, GuestMemory, Trap, check_bytes, element, write_bytes, write_u32, write_u64};
 use crate::{Exit, Step, Wasi};
 
 /// Most random bytes that one call is given, as Wasmtime has it.
@@ -52,7 +53,7 @@ impl<C: Console> Wasi<C> {
         id: u32,
         resolution: u32,
     ) -> Call {
-        write_u64(mem, resolution, self.clock.resolution_ns(ClockId::from_number(id)?)?)
+        write_u64(mem, resolution, self.clock.resolution_ns(clock(id)?)?)
     }
 
     pub fn clock_time_get<M: GuestMemory + ?Sized>(
@@ -62,14 +63,14 @@ impl<C: Console> Wasi<C> {
         precision: u64,
         time: u32,
     ) -> Call {
-        write_u64(mem, time, self.clock.now_ns(ClockId::from_number(id)?)?)
+        write_u64(mem, time, self.clock.now_ns(clock(id)?)?)
     }
 
     pub fn random_get<M: GuestMemory + ?Sized>(&mut self, mem: &M, buf: u32, buf_len: u32) -> Call {
         if buf_len > MAX_RANDOM_BYTES {
             return Err(Trap::RandomTooLarge { len: buf_len, max: MAX_RANDOM_BYTES }.into());
         }
-        mem.check(buf, buf_len)?;
+        check_bytes(mem, buf, buf_len)?;
         let mut chunk = [0; RANDOM_CHUNK_BYTES as usize];
         let mut done = 0;
         while done < buf_len {
@@ -82,13 +83,17 @@ impl<C: Console> Wasi<C> {
         Ok(())
     }
 
-    pub fn proc_exit<M: GuestMemory + ?Sized>(&mut self, mem: &M, status: u32) -> Result<Exit, Trap> {
+    pub fn proc_exit<M: GuestMemory + ?Sized>(
+        &mut self,
+        mem: &M,
+        status: u32,
+    ) -> Result<Exit, Trap> {
         if status < EXIT_STATUS_END { Ok(Exit(status)) } else { Err(Trap::ExitStatus(status)) }
     }
 
     pub fn proc_raise<M: GuestMemory + ?Sized>(&mut self, mem: &M, signal: u32) -> Call {
-        let known = signal as u8 <= SIGNAL_MAX;
-        Err(if known { Errno::Notsup } else { Errno::Inval }.into())
+        number_up_to("signal", signal, SIGNAL_MAX)?;
+        Err(Errno::Notsup.into())
     }
 
     pub fn sched_yield<M: GuestMemory + ?Sized>(&mut self, mem: &M) -> Result<Step, Trap> {
@@ -135,6 +140,10 @@ impl<C: Console> Wasi<C> {
     }
 }
 
+fn clock(id: u32) -> Result<ClockId, Trap> {
+    ClockId::from_number(id).ok_or(Trap::Argument { what: "clockid", value: u64::from(id) })
+}
+
 fn write_strings<M: GuestMemory + ?Sized>(
     mem: &M,
     strings: &Strings,
@@ -144,10 +153,15 @@ fn write_strings<M: GuestMemory + ?Sized>(
     for (index, start) in (0..).zip(&strings.starts) {
         write_u32(mem, element(pointers, index, 4)?, block.wrapping_add(*start))?;
     }
-    Ok(mem.write(block, &strings.block)?)
+    write_bytes(mem, block, &strings.block)
 }
 
-fn write_sizes<M: GuestMemory + ?Sized>(mem: &M, strings: &Strings, count: u32, bytes: u32) -> Call {
+fn write_sizes<M: GuestMemory + ?Sized>(
+    mem: &M,
+    strings: &Strings,
+    count: u32,
+    bytes: u32,
+) -> Call {
     write_u32(mem, count, strings.starts.len() as u32)?;
     write_u32(mem, bytes, strings.block.len() as u32)
 }

@@ -3,7 +3,9 @@
 use cap_std::fs::{Metadata, MetadataExt as _};
 
 use crate::abi::{Errno, FDSTAT_BYTES, FILESTAT_BYTES, Filetype, fdflags, fstflags, rights};
+use crate::arguments::bits;
 use crate::host::{self, Times};
+use crate::memory::Call;
 use crate::open_files::Mode;
 
 /// Every file seems to be on one device.
@@ -74,8 +76,8 @@ fn unix_ns(seconds: i64, nanoseconds: i64) -> u64 {
 }
 
 /// The times that `flags` asks to set, where `now_ns` is now.
-pub(crate) fn times(atim: u64, mtim: u64, flags: u32, now_ns: u64) -> Result<Times, Errno> {
-    let flags = known_bits(flags as u16, fstflags::ALL)?;
+pub(crate) fn times(atim: u64, mtim: u64, flags: u32, now_ns: u64) -> Call<Times> {
+    let flags = bits("fstflags", flags, fstflags::ALL)?;
     let pick = |given: u16, now: u16, time: u64| match (flags & given != 0, flags & now != 0) {
         (true, true) => Err(Errno::Inval),
         (true, false) => Ok(Some(time)),
@@ -86,9 +88,4 @@ pub(crate) fn times(atim: u64, mtim: u64, flags: u32, now_ns: u64) -> Result<Tim
         accessed_ns: pick(fstflags::ATIM, fstflags::ATIM_NOW, atim)?,
         modified_ns: pick(fstflags::MTIM, fstflags::MTIM_NOW, mtim)?,
     })
-}
-
-/// `flags`, if none but known bits are set.
-pub(crate) fn known_bits(flags: u16, known: u16) -> Result<u16, Errno> {
-    if flags & !known == 0 { Ok(flags) } else { Err(Errno::Inval) }
 }

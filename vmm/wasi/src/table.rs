@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 
+use crate::Wasi;
 use crate::abi::{Errno, Filetype};
 use crate::config::Config;
 use crate::console::{Console, Stdio};
@@ -16,13 +17,15 @@ use crate::host;
 use crate::listing::Listing;
 use crate::memory::MAX_PATH_BYTES;
 use crate::open_files::{Mode, OpenFile, Opened};
-use crate::Wasi;
 
 /// What a number stands for.
 #[derive(Debug)]
 pub(crate) enum Descriptor {
     Stdio(Stdio),
-    Folder { index: u32, listing: Option<Box<Listing>> },
+    Folder {
+        index: u32,
+        listing: Option<Box<Listing>>,
+    },
     Dir(OpenDir),
     File(OpenedFile),
     /// One of the image's descriptors, not reopened yet: its index in the list.

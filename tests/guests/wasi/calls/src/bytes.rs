@@ -104,16 +104,26 @@ fn at_offsets() {
         let mut bytes = [0_u8; 4];
         let (errno, done) = pread(file, &mut bytes, offset);
         show!(
-            "fd_pread", format!("at {offset}"), errno, "{done} {bytes:?} position {}", tell(file).1
+            "fd_pread",
+            format!("at {offset}"),
+            errno,
+            "{done} {bytes:?} position {}",
+            tell(file).1
         );
     }
     for offset in [2, 15, -1] {
         let (errno, done) = pwrite(file, b"xyz", offset);
         show!(
-            "fd_pwrite", format!("at {offset}"), errno, "{done} position {} size {}",
-            tell(file).1, filestat(file).1.size
+            "fd_pwrite",
+            format!("at {offset}"),
+            errno,
+            "{done} position {} size {}",
+            tell(file).1,
+            filestat(file).1.size
         );
     }
+    show!("fd_pread", "no bytes", pread(file, &mut [], 3).0, "{}", pread(file, &mut [], 3).1);
+    show!("fd_pread", "no bytes, far out", pread(file, &mut [], 300).0);
     show!("fd_pwrite", "no bytes", pwrite(file, b"", 3).0, "{}", pwrite(file, b"", 3).1);
     close(file);
 }
@@ -170,9 +180,13 @@ fn large() {
 fn refused() {
     let dir = opened("dir", DIRECTORY, READ, 0);
     let mut bytes = [0_u8; 4];
-    for (case, fd) in
-        [("output", 1), ("error stream", 2), ("folder", DATA), ("directory", dir), ("nothing", NOTHING)]
-    {
+    for (case, fd) in [
+        ("output", 1),
+        ("error stream", 2),
+        ("folder", DATA),
+        ("directory", dir),
+        ("nothing", NOTHING),
+    ] {
         show!("fd_read", case, read(fd, &mut bytes).0);
         show!("fd_pread", case, pread(fd, &mut bytes, 0).0);
         show!("fd_pwrite", case, pwrite(fd, b"x", 0).0);

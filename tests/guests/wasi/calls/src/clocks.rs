@@ -64,7 +64,10 @@ fn poll(case: &str, subscriptions: &[Subscription]) {
     let mut count = -1_i32;
     let errno = unsafe {
         wasi::poll_oneoff(
-            at(subscriptions), to(&mut events[..]), subscriptions.len() as i32, to(&mut count),
+            at(subscriptions),
+            to(&mut events[..]),
+            subscriptions.len() as i32,
+            to(&mut count),
         )
     };
     let seen = events.iter().take(count.max(0) as usize).map(|event| {
@@ -99,7 +102,7 @@ fn descriptors() {
     unsafe { wasi::fd_seek(file, 0, 0, to(&mut 0_u64)) };
     poll("file before its end", &[on(3, 1, file)]);
     poll("file to write", &[on(4, 2, file)]);
-    poll("file both ways", &[on(5, 1, file), on(6, 2, file)]);
+    poll("file and output, to write", &[on(5, 2, file), on(6, 2, 1)]);
     poll("file and late clock", &[clock(7, 1, 60_000 * MS, 0), on(8, 1, file)]);
     close(file);
 }

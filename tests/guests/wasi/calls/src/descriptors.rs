@@ -25,7 +25,8 @@ fn prestats() {
         let errno = unsafe { wasi::fd_prestat_get(fd, to(&mut prestat)) };
         show!("fd_prestat_get", format!("descriptor {fd}"), errno, "{prestat:?}");
     }
-    for (fd, len) in [(DATA, 5), (DATA, 4), (DATA, 0), (DATA, 9), (OTHER, 6), (0, 9), (NOTHING, 9)] {
+    for (fd, len) in [(DATA, 5), (DATA, 4), (DATA, 0), (DATA, 9), (OTHER, 6), (0, 9), (NOTHING, 9)]
+    {
         let mut name = [b'.'; 9];
         let errno = unsafe { wasi::fd_prestat_dir_name(fd, to(&mut name), len) };
         let name = String::from_utf8_lossy(&name).into_owned();
@@ -43,8 +44,14 @@ fn prestats() {
 fn show_fdstat(case: &str, fd: i32) {
     let (errno, stat) = fdstat(fd);
     show!(
-        "fd_fdstat_get", case, errno, "type {} flags {} rights {:#x} {:#x}",
-        stat.filetype, stat.flags, stat.base, stat.inheriting
+        "fd_fdstat_get",
+        case,
+        errno,
+        "type {} flags {} rights {:#x} {:#x}",
+        stat.filetype,
+        stat.flags,
+        stat.base,
+        stat.inheriting
     );
 }
 
@@ -94,16 +101,22 @@ fn show_filestat(case: &str, fd: i32) {
     let (errno, stat) = filestat(fd);
     let size = if stat.filetype == 3 { 0 } else { stat.size };
     show!(
-        "fd_filestat_get", case, errno, "device {} inode {} type {} links {} size {size} changed {}",
-        stat.dev, stat.ino != 0, stat.filetype, if stat.filetype == 3 { 0 } else { stat.nlink },
+        "fd_filestat_get",
+        case,
+        errno,
+        "device {} inode {} type {} links {} size {size} changed {}",
+        stat.dev,
+        stat.ino != 0,
+        stat.filetype,
+        if stat.filetype == 3 { 0 } else { stat.nlink },
         stat.mtim > 0
     );
 }
 
 fn filestats() {
-    for (case, fd) in [
-        ("input", 0), ("output", 1), ("error stream", 2), ("folder", DATA), ("nothing", NOTHING),
-    ] {
+    for (case, fd) in
+        [("input", 0), ("output", 1), ("error stream", 2), ("folder", DATA), ("nothing", NOTHING)]
+    {
         show_filestat(case, fd);
     }
     for path in ["hello.txt", "dir", "link"] {
@@ -124,7 +137,10 @@ fn sizes() {
         let errno = unsafe { wasi::fd_filestat_set_size(file, size) };
         let position = tell(file).1;
         show!(
-            "fd_filestat_set_size", format!("to {size}"), errno, "size {} position {position}",
+            "fd_filestat_set_size",
+            format!("to {size}"),
+            errno,
+            "size {} position {position}",
             filestat(file).1.size
         );
     }
@@ -145,13 +161,18 @@ const LONG_AGO: i64 = 1_000_000_007_123_456_789;
 
 fn times() {
     let file = opened("times.txt", CREAT | TRUNC, READ | WRITE, 0);
-    for flags in [ATIM | MTIM, MTIM, ATIM, 0, MTIM_NOW, ATIM_NOW, ATIM | ATIM_NOW, MTIM | MTIM_NOW] {
+    for flags in [ATIM | MTIM, MTIM, ATIM, 0, MTIM_NOW, ATIM_NOW, ATIM | ATIM_NOW, MTIM | MTIM_NOW]
+    {
         unsafe { wasi::fd_filestat_set_times(file, 1, 2, ATIM | MTIM) };
         let errno = unsafe { wasi::fd_filestat_set_times(file, LONG_AGO, LONG_AGO + 1, flags) };
         let stat = filestat(file).1;
         show!(
-            "fd_filestat_set_times", format!("flags {flags}"), errno, "{} {}",
-            age(stat.atim), age(stat.mtim)
+            "fd_filestat_set_times",
+            format!("flags {flags}"),
+            errno,
+            "{} {}",
+            age(stat.atim),
+            age(stat.mtim)
         );
     }
     unsafe { wasi::fd_filestat_set_times(file, LONG_AGO, LONG_AGO, ATIM | MTIM) };
@@ -180,13 +201,23 @@ fn positions() {
     write(file, b"0123456789");
     show!("fd_tell", "after a write", tell(file).0, "{}", tell(file).1);
     for (offset, whence) in [
-        (0, 0), (4, 0), (-1, 0), (2, 1), (-3, 1), (-100, 1), (0, 2), (-4, 2), (5, 2), (-11, 2),
-        (i64::MAX, 0), (1, 1), (i64::MIN, 1), (i64::MAX, 2),
+        (0, 0),
+        (4, 0),
+        (-1, 0),
+        (2, 1),
+        (-3, 1),
+        (-100, 1),
+        (0, 2),
+        (-4, 2),
+        (5, 2),
+        (-11, 2),
+        (i64::MAX, 0),
+        (1, 1),
+        (i64::MIN, 1),
+        (i64::MAX, 2),
     ] {
         let (errno, position) = seek(file, offset, whence);
-        show!(
-            "fd_seek", format!("{offset} from {whence}"), errno, "{position} {}", tell(file).1
-        );
+        show!("fd_seek", format!("{offset} from {whence}"), errno, "{position} {}", tell(file).1);
     }
     seek(file, 7, 0);
     let mut rest = [0_u8; 8];

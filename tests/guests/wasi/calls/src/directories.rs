@@ -17,16 +17,18 @@ struct Dirent {
 pub fn run() {
     let dir = opened("many", DIRECTORY, READ, 0);
     let (errno, used, all) = list(dir, 0, 64 << 10);
-    let mut names: Vec<_> = all.iter().map(|entry| format!("{}:{}", entry.name, entry.filetype)).collect();
+    let mut names: Vec<_> =
+        all.iter().map(|entry| format!("{}:{}", entry.name, entry.filetype)).collect();
     let dots = names.iter().take(2).cloned().collect::<Vec<_>>();
     names.sort();
     show!("fd_readdir", "all at once", errno, "{used} {names:?}");
     show!("fd_readdir", "the first two", errno, "{dots:?}");
     let counted = all.iter().zip(1..).all(|(entry, next)| entry.next == next);
     show!("fd_readdir", "cookies count", 0, "{counted}");
-    let named = all.iter().skip(2).all(|entry| {
-        entry.inode == path_filestat(DATA, 0, &format!("many/{}", entry.name)).1.ino
-    });
+    let named = all
+        .iter()
+        .skip(2)
+        .all(|entry| entry.inode == path_filestat(DATA, 0, &format!("many/{}", entry.name)).1.ino);
     show!("fd_readdir", "inodes", 0, "as by path {named} {}", all[0].inode == filestat(dir).1.ino);
     for cookie in [1, 2, 3, all.len() as i64 - 1, all.len() as i64, 1000, -1] {
         let (errno, _, rest) = list(dir, cookie, 64 << 10);
@@ -88,9 +90,8 @@ fn refused() {
 /// Lists once; entries that did not fit whole are left out.
 fn list(fd: i32, cookie: i64, size: usize) -> (i32, i32, Vec<Dirent>) {
     let (mut buf, mut used) = (vec![0_u8; size], -1_i32);
-    let errno = unsafe {
-        wasi::fd_readdir(fd, to(&mut buf[..]), size as i32, cookie, to(&mut used))
-    };
+    let errno =
+        unsafe { wasi::fd_readdir(fd, to(&mut buf[..]), size as i32, cookie, to(&mut used)) };
     let _ = at(&buf[..]);
     let mut rest = &buf[..used.max(0) as usize];
     let mut entries = Vec::new();

@@ -9,16 +9,44 @@ use crate::show;
 
 /// Paths that lead out of the folder, or try to.
 const OUTWARD: [&str; 14] = [
-    "..", "../outside.txt", "dir/../../outside.txt", "/etc/passwd", "/", "out", "outdir/outside.txt",
-    "abs", "absdir/passwd", "dir/deep/../../../outside.txt", "./../outside.txt", "outdir", "dir/..",
+    "..",
+    "../outside.txt",
+    "dir/../../outside.txt",
+    "/etc/passwd",
+    "/",
+    "out",
+    "outdir/outside.txt",
+    "abs",
+    "absdir/passwd",
+    "dir/deep/../../../outside.txt",
+    "./../outside.txt",
+    "outdir",
+    "dir/..",
     "dir/../hello.txt",
 ];
 
 /// Paths that are odd.
 const ODD: [&str; 20] = [
-    "", ".", "./", "dir/", "dir/.", "./hello.txt", "hello.txt/", "hello.txt/.", "hello.txt/x",
-    "missing", "missing/", "missing/x", "dangling", "dangling/", "loop", "link", "link/", "dirlink",
-    "dirlink/", "dirlink/inner.txt",
+    "",
+    ".",
+    "./",
+    "dir/",
+    "dir/.",
+    "./hello.txt",
+    "hello.txt/",
+    "hello.txt/.",
+    "hello.txt/x",
+    "missing",
+    "missing/",
+    "missing/x",
+    "dangling",
+    "dangling/",
+    "loop",
+    "link",
+    "link/",
+    "dirlink",
+    "dirlink/",
+    "dirlink/inner.txt",
 ];
 
 pub fn run() {
@@ -53,7 +81,8 @@ fn opens() {
             show_open(&case, DATA, flags, path, DIRECTORY, READ, 0);
         }
     }
-    for path in ["..", "../outside.txt", "../new", "out", "/new", "abs", "outdir/new", "absdir/new"] {
+    for path in ["..", "../outside.txt", "../new", "out", "/new", "abs", "outdir/new", "absdir/new"]
+    {
         for oflags in [CREAT, CREAT | EXCL, CREAT | TRUNC] {
             let case = format!("{path:?} oflags {oflags}, to create");
             show_open(&case, DATA, FOLLOW, path, oflags, WRITE, 0);
@@ -116,8 +145,11 @@ fn stats() {
             let (errno, stat) = path_filestat(DATA, flags, path);
             let size = if stat.filetype == 3 { 0 } else { stat.size };
             show!(
-                "path_filestat_get", format!("{path:?} follow {flags}"), errno,
-                "type {} size {size}", stat.filetype
+                "path_filestat_get",
+                format!("{path:?} follow {flags}"),
+                errno,
+                "type {} size {size}",
+                stat.filetype
             );
         }
     }
@@ -171,18 +203,52 @@ fn unlink(fd: i32, path: &str) -> i32 {
 
 fn folders() {
     for path in [
-        "made", "made", "made/inner", "made2/", "missing/made", "hello.txt/made", "hello.txt", "..",
-        "../made", "/made", "outdir/made", "absdir/made", "dangling", "link", ".", "", "made/..",
-        "made3/.", "dirlink/made",
+        "made",
+        "made",
+        "made/inner",
+        "made2/",
+        "missing/made",
+        "hello.txt/made",
+        "hello.txt",
+        "..",
+        "../made",
+        "/made",
+        "outdir/made",
+        "absdir/made",
+        "dangling",
+        "link",
+        ".",
+        "",
+        "made/..",
+        "made3/.",
+        "dirlink/made",
     ] {
         show!("path_create_directory", format!("{path:?}"), make(DATA, path));
     }
     show!("path_create_directory", "from nothing", make(NOTHING, "made4"));
     show!("path_create_directory", "from the output", make(1, "made4"));
     for path in [
-        "made", "made/inner", "made", "made", "made2/", "hello.txt", "..", "../made", "/etc",
-        "outdir", "outdir/made", "absdir", "link", "dirlink", "dirlink/", ".", "", "dir",
-        "dirlink/made", "dangling", "dir/..",
+        "made",
+        "made/inner",
+        "made",
+        "made",
+        "made2/",
+        "hello.txt",
+        "..",
+        "../made",
+        "/etc",
+        "outdir",
+        "outdir/made",
+        "absdir",
+        "link",
+        "dirlink",
+        "dirlink/",
+        ".",
+        "",
+        "dir",
+        "dirlink/made",
+        "dangling",
+        "dir/..",
     ] {
         show!("path_remove_directory", format!("{path:?}"), remove(DATA, path));
     }
@@ -191,9 +257,7 @@ fn folders() {
 
 fn link(old_fd: i32, flags: i32, old: &str, new_fd: i32, new: &str) -> i32 {
     unsafe {
-        wasi::path_link(
-            old_fd, flags, at(old), old.len() as i32, new_fd, at(new), new.len() as i32,
-        )
+        wasi::path_link(old_fd, flags, at(old), old.len() as i32, new_fd, at(new), new.len() as i32)
     }
 }
 
@@ -217,16 +281,19 @@ fn links() {
 }
 
 fn symlink(target: &str, fd: i32, path: &str) -> i32 {
-    unsafe {
-        wasi::path_symlink(at(target), target.len() as i32, fd, at(path), path.len() as i32)
-    }
+    unsafe { wasi::path_symlink(at(target), target.len() as i32, fd, at(path), path.len() as i32) }
 }
 
 fn readlink(fd: i32, path: &str, size: usize) -> (i32, i32, String) {
     let (mut buf, mut used) = (vec![b'.'; size], -1_i32);
     let errno = unsafe {
         wasi::path_readlink(
-            fd, at(path), path.len() as i32, to(&mut buf[..]), size as i32, to(&mut used),
+            fd,
+            at(path),
+            path.len() as i32,
+            to(&mut buf[..]),
+            size as i32,
+            to(&mut used),
         )
     };
     (errno, used, String::from_utf8_lossy(&buf).into_owned())
@@ -234,18 +301,46 @@ fn readlink(fd: i32, path: &str, size: usize) -> (i32, i32, String) {
 
 fn symlinks() {
     for (target, path) in [
-        ("hello.txt", "sym1"), ("hello.txt", "sym1"), ("missing", "sym2"), ("../outside.txt", "sym3"),
-        ("/etc/passwd", "sym4"), ("", "sym5"), ("hello.txt", "../sym6"), ("hello.txt", "/sym7"),
-        ("hello.txt", "missing/sym8"), ("hello.txt", "sym9/"), ("hello.txt", "dir"),
-        ("hello.txt", ""), ("../hello.txt", "dir/sym10"), ("hello.txt", "outdir/sym11"),
+        ("hello.txt", "sym1"),
+        ("hello.txt", "sym1"),
+        ("missing", "sym2"),
+        ("../outside.txt", "sym3"),
+        ("/etc/passwd", "sym4"),
+        ("", "sym5"),
+        ("hello.txt", "../sym6"),
+        ("hello.txt", "/sym7"),
+        ("hello.txt", "missing/sym8"),
+        ("hello.txt", "sym9/"),
+        ("hello.txt", "dir"),
+        ("hello.txt", ""),
+        ("../hello.txt", "dir/sym10"),
+        ("hello.txt", "outdir/sym11"),
         (".", "sym12"),
     ] {
         show!("path_symlink", format!("{path:?} to {target:?}"), symlink(target, DATA, path));
     }
     show!("path_symlink", "from nothing", symlink("hello.txt", NOTHING, "sym13"));
-    for path in ["sym1", "sym2", "sym3", "dir/sym10", "link", "dangling", "out", "abs", "hello.txt",
-        "dir", "missing", "loop", "..", "../x", "/x", "", "link/", "outdir/x", "dirlink/inner.txt"]
-    {
+    for path in [
+        "sym1",
+        "sym2",
+        "sym3",
+        "dir/sym10",
+        "link",
+        "dangling",
+        "out",
+        "abs",
+        "hello.txt",
+        "dir",
+        "missing",
+        "loop",
+        "..",
+        "../x",
+        "/x",
+        "",
+        "link/",
+        "outdir/x",
+        "dirlink/inner.txt",
+    ] {
         let (errno, used, text) = readlink(DATA, path, 20);
         show!("path_readlink", format!("{path:?}"), errno, "{used} {text}");
     }
@@ -274,12 +369,34 @@ fn renames() {
     make(DATA, "rd2");
     make(DATA, "rd2/inner");
     for (old, new) in [
-        ("r1", "r4"), ("r1", "r5"), ("r2", "r4"), ("r4", "r4"), ("r4", "rd1"), ("rd1", "r4"),
-        ("rd1", "rd3"), ("rd3", "rd2"), ("rd2", "rd3"), ("rd3", "rd3/inner/x"), ("rd3", "rd4/"),
-        ("rd4/", "rd5"), ("r4/", "r6"), ("r4", "r6/"), ("r4", "missing/x"), ("link", "renamed"),
-        ("r3", "../r3"), ("../outside.txt", "r7"), ("/etc/passwd", "r7"), ("r3", "/r3"),
-        ("outdir/outside.txt", "r7"), ("r3", "outdir/r3"), ("..", "r8"), ("r3", ".."), (".", "r8"),
-        ("", "r8"), ("r3", ""), ("dir/..", "r8"),
+        ("r1", "r4"),
+        ("r1", "r5"),
+        ("r2", "r4"),
+        ("r4", "r4"),
+        ("r4", "rd1"),
+        ("rd1", "r4"),
+        ("rd1", "rd3"),
+        ("rd3", "rd2"),
+        ("rd2", "rd3"),
+        ("rd3", "rd3/inner/x"),
+        ("rd3", "rd4/"),
+        ("rd4/", "rd5"),
+        ("r4/", "r6"),
+        ("r4", "r6/"),
+        ("r4", "missing/x"),
+        ("link", "renamed"),
+        ("r3", "../r3"),
+        ("../outside.txt", "r7"),
+        ("/etc/passwd", "r7"),
+        ("r3", "/r3"),
+        ("outdir/outside.txt", "r7"),
+        ("r3", "outdir/r3"),
+        ("..", "r8"),
+        ("r3", ".."),
+        (".", "r8"),
+        ("", "r8"),
+        ("r3", ""),
+        ("dir/..", "r8"),
     ] {
         show!("path_rename", format!("{old:?} to {new:?}"), rename(DATA, old, DATA, new));
     }
@@ -292,8 +409,23 @@ fn renames() {
 fn unlinks() {
     close(opened("u1", CREAT, WRITE, 0));
     for path in [
-        "u1", "u1", "sym1", "sym2", "dir", "dir/", "hello.txt/", "..", "../outside.txt",
-        "/etc/passwd", "outdir/outside.txt", ".", "", "dirlink", "hard", "missing/x", "sym12",
+        "u1",
+        "u1",
+        "sym1",
+        "sym2",
+        "dir",
+        "dir/",
+        "hello.txt/",
+        "..",
+        "../outside.txt",
+        "/etc/passwd",
+        "outdir/outside.txt",
+        ".",
+        "",
+        "dirlink",
+        "hard",
+        "missing/x",
+        "sym12",
     ] {
         show!("path_unlink_file", format!("{path:?}"), unlink(DATA, path));
     }
@@ -316,9 +448,8 @@ fn odd_text() {
     }
     let bytes = [b'a', 0xff, 0xfe];
     let mut opened = -1_i32;
-    let errno = unsafe {
-        wasi::path_open(DATA, 0, at(&bytes), 3, CREAT, WRITE, 0, 0, to(&mut opened))
-    };
+    let errno =
+        unsafe { wasi::path_open(DATA, 0, at(&bytes), 3, CREAT, WRITE, 0, 0, to(&mut opened)) };
     show!("path_open", "not UTF-8", errno);
     show!("path_unlink_file", "not UTF-8", unsafe { wasi::path_unlink_file(DATA, at(&bytes), 3) });
     let errno = unsafe { wasi::path_create_directory(DATA, at(&bytes), 3) };

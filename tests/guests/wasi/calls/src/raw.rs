@@ -66,7 +66,14 @@ pub fn open(fd: i32, flags: i32, path: &str, oflags: i32, rights: i64, fdflags: 
     let mut opened = -1_i32;
     let errno = unsafe {
         wasi::path_open(
-            fd, flags, at(path), path.len() as i32, oflags, rights, rights, fdflags,
+            fd,
+            flags,
+            at(path),
+            path.len() as i32,
+            oflags,
+            rights,
+            rights,
+            fdflags,
             to(&mut opened),
         )
     };
@@ -130,9 +137,8 @@ pub fn filestat(fd: i32) -> (i32, Filestat) {
 
 pub fn path_filestat(fd: i32, flags: i32, path: &str) -> (i32, Filestat) {
     let mut stat = Filestat::default();
-    let errno = unsafe {
-        wasi::path_filestat_get(fd, flags, at(path), path.len() as i32, to(&mut stat))
-    };
+    let errno =
+        unsafe { wasi::path_filestat_get(fd, flags, at(path), path.len() as i32, to(&mut stat)) };
     (errno, stat)
 }
 

@@ -1,6 +1,6 @@
 //! Calls with a pointer that leads nowhere: each ends the program.
 
-use crate::raw::{CREAT, DATA, Iovec, READ, WRITE, at, opened, to, wasi};
+use crate::raw::{CREAT, DATA, Iovec, READ, WRITE, at, opened, to, wasi, write};
 
 /// Beyond any memory that this program has.
 const NOWHERE: i32 = -64;
@@ -12,7 +12,9 @@ pub fn run(name: &str) {
     let mut word = 0_u64;
     let word_at = to(&mut word);
     let file = opened("trap.txt", CREAT, READ | WRITE, 0);
+    write(file, b"12345678");
     let bad = Iovec { buf: NOWHERE, len: 128 };
+    let empty = Iovec { buf: NOWHERE, len: 0 };
     let good = Iovec { buf: word_at, len: 8 };
     unsafe {
         match name {
@@ -27,6 +29,8 @@ pub fn run(name: &str) {
             "fd_fdstat_get" => wasi::fd_fdstat_get(1, NOWHERE),
             "fd_filestat_get" => wasi::fd_filestat_get(file, NOWHERE),
             "fd_pread" => wasi::fd_pread(file, at(&bad), 1, 0, word_at),
+            "fd_pread-end" => wasi::fd_pread(file, at(&bad), 1, 100, word_at),
+            "fd_read-end" => wasi::fd_read(file, at(&bad), 1, word_at),
             "fd_prestat_get" => wasi::fd_prestat_get(DATA, NOWHERE),
             "fd_prestat_dir_name" => wasi::fd_prestat_dir_name(DATA, NOWHERE, 64),
             "fd_pwrite" => wasi::fd_pwrite(file, at(&bad), 1, 0, word_at),
@@ -40,9 +44,7 @@ pub fn run(name: &str) {
             "fd_write-iovs" => wasi::fd_write(1, -8, 2, word_at),
             "fd_write-odd" => wasi::fd_write(1, ODD, 1, word_at),
             "fd_write-result" => wasi::fd_write(file, at(&good), 1, NOWHERE),
-            "path_open" => {
-                wasi::path_open(DATA, 0, NOWHERE, 128, 0, READ, READ, 0, word_at)
-            }
+            "path_open" => wasi::path_open(DATA, 0, NOWHERE, 128, 0, READ, READ, 0, word_at),
             "path_open-result" => {
                 wasi::path_open(DATA, 0, at("trapped"), 7, CREAT, WRITE, 0, 0, NOWHERE)
             }
@@ -59,6 +61,16 @@ pub fn run(name: &str) {
             }
             "poll_oneoff" => wasi::poll_oneoff(NOWHERE, word_at, 2, word_at),
             "poll_oneoff-odd" => wasi::poll_oneoff(ODD, word_at, 2, word_at),
+            "random_get-empty" => wasi::random_get(NOWHERE, 0),
+            "fd_readdir-empty" => wasi::fd_readdir(DATA, NOWHERE, 0, 0, word_at),
+            "path_open-empty" => wasi::path_open(DATA, 0, NOWHERE, 0, 0, READ, READ, 0, word_at),
+            "path_readlink-empty" => {
+                wasi::path_readlink(DATA, at("link"), 4, NOWHERE, 0, word_at)
+            }
+            "fd_write-none" => wasi::fd_write(1, NOWHERE, 0, word_at),
+            "fd_write-none-odd" => wasi::fd_write(1, ODD, 0, word_at),
+            "fd_write-empty" => wasi::fd_write(1, at(&empty), 1, word_at),
+            "poll_oneoff-none" => wasi::poll_oneoff(NOWHERE, NOWHERE, 0, NOWHERE),
             "random_get" => wasi::random_get(NOWHERE, 128),
             "random_get-long" => wasi::random_get(word_at, (64 << 20) + 1),
             "clock_res_get-4" => wasi::clock_res_get(4, word_at),
@@ -72,12 +84,8 @@ pub fn run(name: &str) {
             "path_open-oflags" => wasi::path_open(DATA, 0, at("x"), 1, 16, 0, 0, 0, word_at),
             "path_open-fdflags" => wasi::path_open(DATA, 0, at("x"), 1, 0, 0, 0, 32, word_at),
             "path_open-lookup" => wasi::path_open(DATA, 2, at("x"), 1, 0, 0, 0, 0, word_at),
-            "path_open-rights" => {
-                wasi::path_open(DATA, 0, at("x"), 1, 0, 1 << 30, 0, 0, word_at)
-            }
-            "path_open-inherit" => {
-                wasi::path_open(DATA, 0, at("x"), 1, 0, 0, 1 << 30, 0, word_at)
-            }
+            "path_open-rights" => wasi::path_open(DATA, 0, at("x"), 1, 0, 1 << 30, 0, 0, word_at),
+            "path_open-inherit" => wasi::path_open(DATA, 0, at("x"), 1, 0, 0, 1 << 30, 0, word_at),
             "path_filestat_get-lookup" => wasi::path_filestat_get(DATA, 2, at("x"), 1, word_at),
             "path_filestat_set_times-16" => {
                 wasi::path_filestat_set_times(DATA, 0, at("x"), 1, 0, 0, 16)
