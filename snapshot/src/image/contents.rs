@@ -36,8 +36,9 @@ pub struct ImageContents<'a> {
     pub globals: Vec<Global>,
     /// Tables that differ from what instantiation makes them.
     pub tables: Vec<TableImage>,
-    /// Descriptors open at the end of the bake.
-    pub files: Vec<OpenFile>,
+    /// Descriptors open at the end of the bake, in the guest's system interface's own bytes; empty
+    /// when there is nothing to reopen.
+    pub files: Vec<u8>,
     /// Named values needed to run, such as the kind of entry.
     pub meta: BTreeMap<String, Vec<u8>>,
 }
@@ -86,25 +87,4 @@ pub struct TableElement {
     pub index: u32,
     /// A function of the module by its index, or null.
     pub function: Option<u32>,
-}
-
-/// A descriptor that was open at the end of the bake; a fork reopens it when it is first used.
-///
-/// Flags and rights mean what the guest's system interface says; the format does not look at them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenFile {
-    /// Its number in the guest.
-    pub number: u32,
-    /// Flags to open it with.
-    pub flags: u32,
-    /// What it may be used for.
-    pub rights: u64,
-    /// What descriptors opened beneath it may be used for.
-    pub rights_inheriting: u64,
-    /// Where it stands in the file, in bytes.
-    pub offset: u64,
-    /// Guest path of the folder granted to the function that it lies beneath.
-    pub preopen: String,
-    /// Its path below that folder; empty for the folder itself.
-    pub path: String,
 }

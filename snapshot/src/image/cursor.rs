@@ -40,11 +40,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads a number that can only be `value`.
-    pub(crate) fn exactly(
-        &mut self,
-        expected: &'static str,
-        value: u32,
-    ) -> Result<(), OpenError> {
+    pub(crate) fn exactly(&mut self, expected: &'static str, value: u32) -> Result<(), OpenError> {
         let start = self.offset;
         let found = self.u32()?;
         if found == value { Ok(()) } else { Err(malformed(start, expected, found)) }
@@ -81,11 +77,7 @@ impl<'a> Cursor<'a> {
         self.zeros(round_up(self.offset, SECTION_ALIGN_BYTES))
     }
 
-    pub(crate) fn bytes(
-        &mut self,
-        section: Section,
-        length: usize,
-    ) -> Result<&'a [u8], OpenError> {
+    pub(crate) fn bytes(&mut self, section: Section, length: usize) -> Result<&'a [u8], OpenError> {
         self.holds_at_least(section, length, 1)?;
         let bytes = &self.bytes[self.offset..self.offset + length];
         self.offset += length;
@@ -96,6 +88,13 @@ impl<'a> Cursor<'a> {
         let start = self.offset;
         let text = std::str::from_utf8(self.bytes(section, length)?);
         text.map(str::to_owned).map_err(|error| malformed(start, "UTF-8", error))
+    }
+
+    /// Reads everything that is left.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        let rest = &self.bytes[self.offset..];
+        self.offset = self.bytes.len();
+        rest
     }
 
     /// Checks, before anything is allocated, that what is left is `count` rows.

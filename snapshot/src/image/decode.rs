@@ -7,17 +7,17 @@
 
 use std::collections::BTreeMap;
 
-use super::contents::{Global, GlobalValue, Identity, OpenFile, TableElement, TableImage};
+use super::contents::{Global, GlobalValue, Identity, TableElement, TableImage};
 use super::cursor::Cursor;
 use super::digest::{ChunkHash, ImageId, ModuleHash, RecipeId};
 use super::encode::ChunkRow;
 use super::error::OpenError;
 use super::layout::{
-    self, CHUNK_BYTES, CHUNK_ROW_BYTES, ELEMENT_ROW_BYTES, FILE_ROW_BYTES, FORMAT_VERSION,
-    GLOBAL_ROW_BYTES, HASH_BYTES, HEADER_BYTES, MAGIC, MAX_ELEMENTS, MAX_HEAD_BYTES,
-    MAX_MEMORY_BYTES, MAX_META_KEY_BYTES, MAX_META_VALUE_BYTES, MAX_PATH_BYTES, META_ROW_BYTES,
-    MIN_HEAD_BYTES, NO_MAXIMUM, NULL_FUNCTION, PAGE_BYTES, SECTION_ALIGN_BYTES, Section,
-    TABLE_ROW_BYTES, at, round_up, tag,
+    self, CHUNK_BYTES, CHUNK_ROW_BYTES, ELEMENT_ROW_BYTES, FORMAT_VERSION, GLOBAL_ROW_BYTES,
+    HASH_BYTES, HEADER_BYTES, MAGIC, MAX_ELEMENTS, MAX_HEAD_BYTES, MAX_MEMORY_BYTES,
+    MAX_META_KEY_BYTES, MAX_META_VALUE_BYTES, META_ROW_BYTES, MIN_HEAD_BYTES, NO_MAXIMUM,
+    NULL_FUNCTION, PAGE_BYTES, SECTION_ALIGN_BYTES, SECTION_ROW_BYTES, Section, TABLE_ROW_BYTES,
+    at, round_up, tag,
 };
 
 /// The lengths that a header claims, within their caps.
@@ -37,7 +37,7 @@ pub(crate) struct Decoded {
     pub(crate) chunks: Vec<ChunkRow>,
     pub(crate) globals: Vec<Global>,
     pub(crate) tables: Vec<TableImage>,
-    pub(crate) files: Vec<OpenFile>,
+    pub(crate) files: Vec<u8>,
     pub(crate) meta: BTreeMap<String, Vec<u8>>,
     pub(crate) sections: [SectionPlace; Section::ALL.len()],
 }
@@ -79,10 +79,9 @@ pub(crate) fn lengths(header: &[u8; HEADER_BYTES]) -> Result<Lengths, OpenError>
 
 /// Checks and reads a whole head.
 pub(crate) fn head(bytes: &[u8]) -> Result<Decoded, OpenError> {
-    let header = bytes.first_chunk().ok_or(OpenError::Length {
-        expected: MIN_HEAD_BYTES as u64,
-        found: bytes.len() as u64,
-    })?;
+    let header = bytes
+        .first_chunk()
+        .ok_or(OpenError::Length { expected: MIN_HEAD_BYTES as u64, found: bytes.len() as u64 })?;
     let lengths = lengths(header)?;
     if bytes.len() != lengths.head {
         let (expected, found) = (lengths.head as u64, bytes.len() as u64);
@@ -173,6 +172,9 @@ fn section_places(bytes: &[u8]) -> Result<[SectionPlace; Section::ALL.len()], Op
     Cursor::new(&bytes[..limit], end).zeros(limit)?;
     Ok(places)
 }
+
+/// Where the header counts the entries of the files section.
+const FILES_ENTRIES_AT: usize = at::SECTIONS + Section::Files as usize * SECTION_ROW_BYTES + 8;
 
 type Part<'a> = (Cursor<'a>, usize);
 
@@ -270,26 +272,13 @@ fn elements(
     Ok(rows)
 }
 
-fn files(part: Part<'_>) -> Result<Vec<OpenFile>, OpenError> {
+fn files(part: Part<'_>) -> Result<Vec<u8>, OpenError> {
     let (mut cursor, entries) = part;
-    cursor.holds_at_least(Section::Files, entries, FILE_ROW_BYTES)?;
-    let mut rows = Vec::with_capacity(entries);
-    for _ in 0..entries {
-        let last = rows.last().map(|row: &OpenFile| row.number);
-        let number = cursor.ascending("a descriptor above the one before", last)?;
-        let flags = cursor.u32()?;
-        let (rights, rights_inheriting) = (cursor.u64()?, cursor.u64()?);
-        let offset = cursor.u64()?;
-        let (preopen, path) = (cursor.u16()? as usize, cursor.u16()? as usize);
-        cursor.exactly("0", 0)?;
-        at_most("bytes of a path", MAX_PATH_BYTES, preopen.max(path))?;
-        let preopen = cursor.text(Section::Files, preopen)?;
-        let path = cursor.text(Section::Files, path)?;
-        cursor.align()?;
-        rows.push(OpenFile { number, flags, rights, rights_inheriting, offset, preopen, path });
+    let bytes = cursor.rest();
+    if entries != usize::from(!bytes.is_empty()) {
+        return Err(malformed(FILES_ENTRIES_AT, "1 list of files, or 0 when it is empty", entries));
     }
-    cursor.end(Section::Files)?;
-    Ok(rows)
+    Ok(bytes.to_vec())
 }
 
 fn meta(part: Part<'_>) -> Result<BTreeMap<String, Vec<u8>>, OpenError> {

@@ -65,7 +65,7 @@ digest! {
     RecipeId
     /// BLAKE3 of a module, as it was uploaded.
     ModuleHash
-    /// BLAKE3 of the 64 KiB of a chunk of guest memory.
+    /// BLAKE3 of the stored pages of a chunk of guest memory.
     ChunkHash
 }
 

@@ -3,13 +3,13 @@
 //! What it is: the one place that lays sections out. What it is not: the scan of the memory
 //! (`write`), which gives the chunk rows to put first.
 
-use super::contents::{Global, GlobalValue, ImageContents, OpenFile, TableElement, TableImage};
+use super::contents::{Global, GlobalValue, ImageContents, TableElement, TableImage};
 use super::digest::{ChunkHash, ImageId};
 use super::error::WriteError;
 use super::layout::{
     self, CHUNK_BYTES, FORMAT_VERSION, HASH_BYTES, HEADER_BYTES, MAGIC, MAX_ELEMENTS,
-    MAX_META_KEY_BYTES, MAX_META_VALUE_BYTES, MAX_PATH_BYTES, NO_MAXIMUM, NULL_FUNCTION,
-    PAGE_BYTES, SECTION_ALIGN_BYTES, SECTION_ROW_BYTES, Section, at, round_up, tag,
+    MAX_META_KEY_BYTES, MAX_META_VALUE_BYTES, NO_MAXIMUM, NULL_FUNCTION, PAGE_BYTES,
+    SECTION_ALIGN_BYTES, SECTION_ROW_BYTES, Section, at, round_up, tag,
 };
 
 /// One row of the chunk section.
@@ -19,7 +19,7 @@ pub(crate) struct ChunkRow {
     pub(crate) index: u32,
     /// Bit n is set when page n of the chunk is stored. Invariant: never 0.
     pub(crate) pages: u16,
-    /// Hash of its 64 KiB.
+    /// Hash of its stored pages.
     pub(crate) hash: ChunkHash,
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn head(
             Section::Chunks => put_chunks(&mut bytes, chunks),
             Section::Globals => put_globals(&mut bytes, &contents.globals)?,
             Section::Tables => put_tables(&mut bytes, &contents.tables)?,
-            Section::Files => put_files(&mut bytes, &contents.files)?,
+            Section::Files => put_files(&mut bytes, &contents.files),
             Section::Meta => put_meta(&mut bytes, contents)?,
         };
         at_most(section.name(), layout::max_entries(section), entries)?;
@@ -135,24 +135,9 @@ fn put_elements(bytes: &mut Vec<u8>, table: &TableImage) -> Result<(), WriteErro
     Ok(())
 }
 
-fn put_files(bytes: &mut Vec<u8>, files: &[OpenFile]) -> Result<usize, WriteError> {
-    let files = sorted("descriptor", files, |file| file.number)?;
-    for file in &files {
-        at_most("bytes of a path", MAX_PATH_BYTES, file.preopen.len())?;
-        at_most("bytes of a path", MAX_PATH_BYTES, file.path.len())?;
-        put_u32(bytes, file.number);
-        put_u32(bytes, file.flags);
-        put_u64(bytes, file.rights);
-        put_u64(bytes, file.rights_inheriting);
-        put_u64(bytes, file.offset);
-        put_u16(bytes, file.preopen.len() as u16);
-        put_u16(bytes, file.path.len() as u16);
-        put_u32(bytes, 0);
-        bytes.extend_from_slice(file.preopen.as_bytes());
-        bytes.extend_from_slice(file.path.as_bytes());
-        bytes.resize(round_up(bytes.len(), SECTION_ALIGN_BYTES), 0);
-    }
-    Ok(files.len())
+fn put_files(bytes: &mut Vec<u8>, files: &[u8]) -> usize {
+    bytes.extend_from_slice(files);
+    usize::from(!files.is_empty())
 }
 
 fn put_meta(bytes: &mut Vec<u8>, contents: &ImageContents<'_>) -> Result<usize, WriteError> {
@@ -203,10 +188,6 @@ fn put_u16(bytes: &mut Vec<u8>, value: u16) {
 }
 
 fn put_u32(bytes: &mut Vec<u8>, value: u32) {
-    bytes.extend_from_slice(&value.to_le_bytes());
-}
-
-fn put_u64(bytes: &mut Vec<u8>, value: u64) {
     bytes.extend_from_slice(&value.to_le_bytes());
 }
 

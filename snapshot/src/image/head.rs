@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::contents::{Global, Identity, OpenFile, TableImage};
+use super::contents::{Global, Identity, TableImage};
 use super::decode::{self, Decoded};
 use super::digest::ImageId;
 use super::encode::ChunkRow;
@@ -88,9 +88,10 @@ impl Head {
         &self.decoded.tables
     }
 
-    /// Descriptors open at the end of the bake, by rising number.
+    /// Descriptors open at the end of the bake, in the guest's system interface's own bytes, which
+    /// are as trustworthy as the guest.
     #[must_use]
-    pub fn files(&self) -> &[OpenFile] {
+    pub fn files(&self) -> &[u8] {
         &self.decoded.files
     }
 

@@ -40,7 +40,7 @@ pub struct SectionSummary {
     pub offset: usize,
     /// Its length.
     pub bytes: usize,
-    /// How many chunks, globals, tables, descriptors or values it holds.
+    /// How many chunks, globals, tables, lists of descriptors or values it holds.
     pub entries: usize,
 }
 

@@ -17,7 +17,7 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// Unit of storage: a host page.
 pub const PAGE_BYTES: usize = 4096;
-/// Unit of checking: what one BLAKE3 hash covers; also the page of WebAssembly.
+/// Unit of checking: one BLAKE3 hash covers its stored pages; also the page of WebAssembly.
 pub const CHUNK_BYTES: usize = 64 * 1024;
 /// Pages in a chunk, as many as a chunk's bitmap has bits.
 pub const PAGES_PER_CHUNK: usize = CHUNK_BYTES / PAGE_BYTES;
@@ -71,8 +71,7 @@ pub enum Section {
 
 impl Section {
     /// All of them, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Chunks, Self::Globals, Self::Tables, Self::Files, Self::Meta];
+    pub const ALL: [Self; 5] = [Self::Chunks, Self::Globals, Self::Tables, Self::Files, Self::Meta];
 
     /// Its name in messages and listings.
     #[must_use]
@@ -97,8 +96,6 @@ pub(crate) const GLOBAL_ROW_BYTES: usize = 24;
 pub(crate) const TABLE_ROW_BYTES: usize = 16;
 /// Element index, function index.
 pub(crate) const ELEMENT_ROW_BYTES: usize = 8;
-/// Number, flags, rights, inheriting rights, offset, lengths of the two paths, reserved.
-pub(crate) const FILE_ROW_BYTES: usize = 40;
 /// Lengths of key and value.
 pub(crate) const META_ROW_BYTES: usize = 8;
 
@@ -122,10 +119,6 @@ pub const MAX_GLOBALS: usize = 65_536;
 pub const MAX_TABLES: usize = 128;
 /// Most changed elements, over all tables.
 pub const MAX_ELEMENTS: usize = 1 << 20;
-/// Most descriptors.
-pub const MAX_FILES: usize = 1024;
-/// Longest path of a descriptor, each of its two.
-pub const MAX_PATH_BYTES: usize = 4096;
 /// Most named values.
 pub const MAX_META_ENTRIES: usize = 256;
 /// Longest name of a value.
@@ -134,7 +127,7 @@ pub const MAX_META_KEY_BYTES: usize = 128;
 pub const MAX_META_VALUE_BYTES: usize = 64 * 1024;
 /// Largest section of named values.
 pub const MAX_META_BYTES: usize = 1 << 20;
-/// Largest section of descriptors.
+/// Largest list of descriptors.
 pub const MAX_FILES_BYTES: usize = 1 << 20;
 
 /// Most entries of a section.
@@ -143,7 +136,7 @@ pub(crate) const fn max_entries(section: Section) -> usize {
         Section::Chunks => MAX_CHUNKS,
         Section::Globals => MAX_GLOBALS,
         Section::Tables => MAX_TABLES,
-        Section::Files => MAX_FILES,
+        Section::Files => 1,
         Section::Meta => MAX_META_ENTRIES,
     }
 }
@@ -194,7 +187,7 @@ const _: () = {
     assert!(at::RESERVED_C == 208 && at::RESERVED_C < HEADER_BYTES);
     assert!(SECTION_ROW_BYTES == 16 && CHUNK_ROW_BYTES == 4 + 2 + 2 + HASH_BYTES);
     assert!(GLOBAL_ROW_BYTES == 4 + 1 + 3 + 16 && TABLE_ROW_BYTES == 16 && ELEMENT_ROW_BYTES == 8);
-    assert!(FILE_ROW_BYTES == 4 + 4 + 8 + 8 + 8 + 2 + 2 + 4 && META_ROW_BYTES == 8);
+    assert!(META_ROW_BYTES == 8);
     assert!(Section::Chunks as usize == 0 && Section::Meta as usize == 4);
-    assert!(MAX_PATH_BYTES <= u16::MAX as usize && MAX_HEAD_BYTES <= 16 << 20);
+    assert!(MAX_HEAD_BYTES == 14_684_160);
 };

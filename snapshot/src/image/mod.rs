@@ -20,9 +20,7 @@ mod open;
 mod source;
 mod write;
 
-pub use contents::{
-    Global, GlobalValue, Identity, ImageContents, OpenFile, TableElement, TableImage,
-};
+pub use contents::{Global, GlobalValue, Identity, ImageContents, TableElement, TableImage};
 pub use digest::{ChunkHash, ImageId, ModuleHash, ParseDigestError, RecipeId};
 pub use error::{OpenError, WriteError};
 pub use head::Head;

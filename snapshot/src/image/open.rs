@@ -3,12 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::digest::ImageId;
+use super::digest::{ChunkHash, ImageId};
 use super::encode::ChunkRow;
 use super::error::OpenError;
 use super::head::Head;
-use super::source::{Chunk, ImageBytes, new_chunk};
-use super::write::{hash, pages_in_use, runs};
+use super::layout::{CHUNK_BYTES, PAGE_BYTES};
+use super::source::{ImageBytes, new_chunk};
+use super::write::{is_zero, runs};
 use crate::bytes::Bytes;
 use crate::memory::{MemoryDraft, MemoryImage};
 
@@ -26,12 +27,14 @@ impl Image {
         let id = head.id();
         let failed = |source| OpenError::Memory { id, source };
         let draft = MemoryDraft::new(Bytes(head.memory_bytes())).map_err(failed)?;
-        each_chunk(image, &head, |row, chunk| {
-            let start = u64::from(row.index) * chunk.len() as u64;
-            runs(row.pages).try_for_each(|run| {
-                let place = Bytes(start + run.start as u64);
-                draft.write(place, &chunk[run]).map_err(failed)
-            })
+        each_chunk(image, &head, |row, mut stored| {
+            let start = u64::from(row.index) * CHUNK_BYTES as u64;
+            for run in runs(row.pages) {
+                let (pages, rest) = stored.split_at(run.len());
+                draft.write(Bytes(start + run.start as u64), pages).map_err(failed)?;
+                stored = rest;
+            }
+            Ok(())
         })?;
         let memory = Arc::new(draft.seal().map_err(failed)?);
         Ok(Self { head, memory })
@@ -75,33 +78,30 @@ pub fn verify(image: &(impl ImageBytes + ?Sized)) -> Result<Head, OpenError> {
     Ok(head)
 }
 
-/// Reads the stored chunks in order, each checked before `take` sees it.
+/// Reads the stored pages of each chunk, in order and checked before `take` sees them.
 fn each_chunk(
     image: &(impl ImageBytes + ?Sized),
     head: &Head,
-    mut take: impl FnMut(&ChunkRow, &Chunk) -> Result<(), OpenError>,
+    mut take: impl FnMut(&ChunkRow, &[u8]) -> Result<(), OpenError>,
 ) -> Result<(), OpenError> {
-    let mut chunk = new_chunk();
+    let mut buffer = new_chunk();
     let mut offset = head.as_bytes().len() as u64;
     for row in head.chunks() {
-        chunk.fill(0);
-        for run in runs(row.pages) {
-            let stored = &mut chunk[run];
-            image.read_exact_at(stored, offset).map_err(OpenError::Read)?;
-            offset += stored.len() as u64;
-        }
-        check_chunk(row, &chunk)?;
-        take(row, &chunk)?;
+        let stored = &mut buffer[..row.pages.count_ones() as usize * PAGE_BYTES];
+        image.read_exact_at(stored, offset).map_err(OpenError::Read)?;
+        offset += stored.len() as u64;
+        check_chunk(row, stored)?;
+        take(row, stored)?;
     }
     Ok(())
 }
 
-fn check_chunk(row: &ChunkRow, chunk: &Chunk) -> Result<(), OpenError> {
-    let (expected, found) = (row.hash, hash(chunk));
-    if expected != found {
-        return Err(OpenError::ChunkHash { chunk: row.index, expected, found });
+fn check_chunk(row: &ChunkRow, stored: &[u8]) -> Result<(), OpenError> {
+    let found = ChunkHash::from_bytes(*blake3::hash(stored).as_bytes());
+    if row.hash != found {
+        return Err(OpenError::ChunkHash { chunk: row.index, expected: row.hash, found });
     }
-    if pages_in_use(chunk) != row.pages {
+    if stored.chunks_exact(PAGE_BYTES).any(is_zero) {
         return Err(OpenError::ZeroPage { chunk: row.index });
     }
     Ok(())

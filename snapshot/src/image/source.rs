@@ -76,6 +76,7 @@ impl ImageBytes for [u8] {
 }
 
 /// A buffer of zeros.
+#[expect(clippy::large_stack_arrays, reason = "64 KiB, and optimised into the allocation")]
 pub(crate) fn new_chunk() -> Box<Chunk> {
     Box::new([0; CHUNK_BYTES])
 }

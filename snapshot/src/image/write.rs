@@ -59,7 +59,7 @@ impl<'a> ImageWriter<'a> {
         let mut chunk = new_chunk();
         for row in &self.chunks {
             read(self.memory, row.index, &mut chunk)?;
-            if hash(&chunk) != row.hash {
+            if pages_in_use(&chunk) != row.pages || hash(&chunk, row.pages) != row.hash {
                 return Err(WriteError::Changed { chunk: row.index });
             }
             for run in runs(row.pages) {
@@ -95,7 +95,7 @@ fn scan(memory: &dyn MemorySource) -> Result<Vec<ChunkRow>, WriteError> {
         }
         let pages = pages_in_use(&chunk);
         if pages != 0 {
-            rows.push(ChunkRow { index, pages, hash: hash(&chunk) });
+            rows.push(ChunkRow { index, pages, hash: hash(&chunk, pages) });
         }
     }
     Ok(rows)
@@ -109,18 +109,22 @@ fn read(
     memory.read_chunk(chunk, buffer).map_err(|source| WriteError::Memory { chunk, source })
 }
 
-/// Hash of a whole chunk, absent pages being zeros.
-pub(crate) fn hash(chunk: &Chunk) -> ChunkHash {
-    ChunkHash::from_bytes(*blake3::hash(chunk).as_bytes())
+/// Hash of the stored pages of a chunk.
+fn hash(chunk: &Chunk, pages: u16) -> ChunkHash {
+    let mut hasher = blake3::Hasher::new();
+    runs(pages).for_each(|run| {
+        hasher.update(&chunk[run]);
+    });
+    ChunkHash::from_bytes(*hasher.finalize().as_bytes())
 }
 
 /// Bit n is set when page n of the chunk is not all zeros.
-pub(crate) fn pages_in_use(chunk: &Chunk) -> u16 {
+fn pages_in_use(chunk: &Chunk) -> u16 {
     let pages = chunk.chunks_exact(PAGE_BYTES).enumerate();
     pages.fold(0, |bits, (n, page)| bits | (u16::from(!is_zero(page)) << n))
 }
 
-fn is_zero(page: &[u8]) -> bool {
+pub(crate) fn is_zero(page: &[u8]) -> bool {
     // Blocks are folded without a branch, so that the compiler uses vector instructions.
     page.chunks_exact(64).all(|block| block.iter().fold(0, |seen, byte| seen | byte) == 0)
 }

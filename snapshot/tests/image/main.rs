@@ -1,0 +1,16 @@
+//! Tests of the image format, from outside the crate.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod damage;
+mod determinism;
+mod golden;
+mod hostile;
+mod mutation;
+mod open;
+mod round_trip;
+mod sample;
+mod sys;
+
+#[expect(unreachable_pub, reason = "is the library of a fuzz target, too")]
+#[path = "../../../tests/fuzz/oracles/image_open.rs"]
+mod oracle;
