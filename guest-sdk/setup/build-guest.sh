@@ -206,6 +206,14 @@ build_by_make() {
     fail 1 "$name does not build (the messages are above)."
 }
 
+# What another compiler made must not be linked with what this one makes.
+drop_old_build() {
+  local record=$BIN/../toolchain.json
+  cmp -s "$record" "$build/toolchain.json" && return
+  find "$build" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf {} +
+  [ ! -e "$record" ] || cp "$record" "$build/toolchain.json"
+}
+
 main() {
   case ${1:-} in -h | --help)
     usage
@@ -224,6 +232,7 @@ main() {
   mkdir -p "$build"
   exec 9>"$build/lock"
   flock 9
+  drop_old_build
   module=$build/module.wasm
   say "$name ($lang)"
   case $lang in
