@@ -39,7 +39,7 @@ mod synth;
 pub use error::RewriteError;
 pub use keep::Why;
 pub use limits::Limits;
-pub use offsets::OffsetMap;
+pub use offsets::{OffsetMap, OffsetMapError};
 pub use plan::{Entry, GlobalPlan, Hook, ImportPlan, MemoryPlan, Plan, TablePlan, ValueType};
 pub use symbols::{Frame, Symbols, SymbolsError};
 

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
-use wasmparser::{FuncValidatorAllocations, Operator, OperatorsReader};
+use wasmparser::{
+    FuncValidator, FuncValidatorAllocations, FunctionBody, Operator, ValidatorResources,
+};
 
 use crate::error::RewriteError;
 use crate::parse::{Body, FEATURES};
@@ -146,27 +148,50 @@ fn share(mut bodies: Vec<Body<'_>>) -> Vec<Vec<Body<'_>>> {
 
 fn scan_share(bodies: Vec<Body<'_>>) -> Result<Uses, RewriteError> {
     let mut uses = Uses::default();
-    let mut validator_allocs = FuncValidatorAllocations::default();
-    let mut reader_allocs = wasmparser::OperatorsReaderAllocations::default();
+    let mut allocations = FuncValidatorAllocations::default();
     for (to_validate, body) in bodies {
         let index = to_validate.index;
-        let mut validator = to_validate.into_validator(validator_allocs);
-        let mut reader = body.get_binary_reader();
-        reader.set_features(FEATURES);
-        validator.read_locals(&mut reader)?;
-        let mut ops = OperatorsReader::new_with_allocs(reader, reader_allocs);
-        let mut touched = false;
-        while !ops.eof() {
-            let (op, offset) = ops.read_with_offset()?;
-            validator.op(offset, &op)?;
-            touched |= uses.note(index, &op);
-        }
-        ops.finish()?;
-        if touched {
+        let mut validator = to_validate.into_validator(allocations);
+        if scan_body(&mut validator, &body, &mut uses)? {
             uses.touched.push(index);
         }
-        validator_allocs = validator.into_allocations();
-        reader_allocs = ops.into_allocations();
+        allocations = validator.into_allocations();
     }
     Ok(uses)
+}
+
+/// Validates one body; returns whether the rewrite may have to change it.
+fn scan_body(
+    validator: &mut FuncValidator<ValidatorResources>,
+    body: &FunctionBody<'_>,
+    uses: &mut Uses,
+) -> Result<bool, RewriteError> {
+    let index = validator.index();
+    let mut reader = body.get_binary_reader();
+    reader.set_features(FEATURES);
+    validator.read_locals(&mut reader)?;
+    let mut touched = false;
+    while !reader.eof() {
+        let offset = reader.original_position();
+        let mut visitor = validator.visitor(offset);
+        if may_matter(body.as_bytes()[offset - body.range().start]) {
+            let op = reader.peek_operator(&visitor)?;
+            touched |= uses.note(index, &op);
+        }
+        reader.visit_operator(&mut visitor)??;
+    }
+    reader.finish_expression(&validator.visitor(reader.original_position()))?;
+    Ok(touched)
+}
+
+/// Whether an instruction that starts with this byte can be one that [`Uses::note`] looks for,
+/// so that the others are decoded only once.
+fn may_matter(opcode: u8) -> bool {
+    const TABLE_SET: u8 = 0x26;
+    const MEMORY_SIZE: u8 = 0x3f;
+    const MEMORY_GROW: u8 = 0x40;
+    const REF_FUNC: u8 = 0xd2;
+    const BULK_PREFIX: u8 = 0xfc;
+    const ATOMIC_PREFIX: u8 = 0xfe;
+    matches!(opcode, TABLE_SET | MEMORY_SIZE | MEMORY_GROW | REF_FUNC | BULK_PREFIX | ATOMIC_PREFIX)
 }

@@ -126,6 +126,16 @@ fn plans_survive_serialisation() {
 }
 
 #[test]
+fn damaged_offsets_are_refused() {
+    let read = |text: &str| serde_json::from_str::<crate::OffsetMap>(text);
+    assert_eq!(read("[[8,4,0],[2,2,1]]").expect("reads").original(9), Some(5));
+    for text in ["[[8,4,0],[0,2,1]]", "[[8,-4,0]]", "[[8,4,3]]", "[[4294967295,0,0],[1,0,0]]"] {
+        let error = read(text).expect_err(text).to_string();
+        assert!(error.contains("rewrite the module again"), "{error}");
+    }
+}
+
+#[test]
 fn the_same_bytes_give_the_same_bytes() {
     let text = "(module (memory 1) (func (memory.copy (i32.const 0) (i32.const 9) (i32.const 4))))";
     let (one, other) = (open(text), open(text));

@@ -222,7 +222,7 @@ fn a_memory_grows_and_shrinks_again() {
     let mut world = Engines::new(OptLevel::Speed).rewritten();
     let instance = world.instantiate_rewritten(&of).expect("boots");
     let base = world.memory(instance).data_ptr(&world.store);
-    let mut call = |world: &mut World, name: &str, args: &[i32]| {
+    let call = |world: &mut World, name: &str, args: &[i32]| {
         let args: Vec<_> = args.iter().map(|a| Val::I32(*a)).collect();
         world.call(instance, name, &args)
     };

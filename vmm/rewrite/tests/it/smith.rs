@@ -64,7 +64,9 @@ fn config(random: &mut Random) -> Config {
 
 fn default_value(ty: &ValType, random: &mut Random) -> Val {
     match ty {
-        ValType::I32 if random.next().is_multiple_of(2) => Val::I32((random.next() % 70_000) as i32),
+        ValType::I32 if random.next().is_multiple_of(2) => {
+            Val::I32((random.next() % 70_000) as i32)
+        }
         ValType::I32 => Val::I32(random.next() as i32),
         ValType::I64 => Val::I64(random.next() as i64),
         ValType::F32 => Val::F32((random.next() as f32).to_bits()),
