@@ -42,7 +42,7 @@ say() { printf 'guests: %s\n' "$*" >&2; }
 fail() {
   printf 'guests: error: %s\n' "$1" >&2
   shift
-  printf '        %s\n' "$@" >&2
+  [ $# = 0 ] || printf '        %s\n' "$@" >&2
   exit 1
 }
 
@@ -58,7 +58,7 @@ need_packages() {
   shift
   local command="apt-get install -y --no-install-recommends $*"
   if [ "$install_packages" = no ] || [ "$(id -u)" != 0 ]; then
-    fail "$purpose is missing." "Type:  sudo apt-get update && sudo $command" "then run this again."
+    fail "the packages for $purpose are missing." "Type:  sudo apt-get update && sudo $command" "then run this again."
   fi
   say "installing for $purpose: $*"
   DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" \
@@ -428,7 +428,7 @@ main() {
     exit
   fi
   exec 9>"$TOOLCHAIN/lock"
-  flock 9 || fail "could not lock $TOOLCHAIN/lock."
+  flock 9 || fail "could not lock $TOOLCHAIN/lock, so another set-up may be running." "Is that folder writable?"
   [ "$only" = rust ] || set_up_c
   [ "$only" = c ] || set_up_rust
   write_record
