@@ -8,6 +8,8 @@
 mod access;
 mod core;
 mod drops;
+mod fuzz;
+mod random;
 mod smith;
 mod sys;
 mod world;

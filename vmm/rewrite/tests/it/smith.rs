@@ -1,11 +1,10 @@
 //! Modules that nobody would write: same results, traps, memory and globals, rewritten or not.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use faaslet_rewrite::{Contract, Limits, RewriteError, rewrite_under};
 use wasm_smith::{Config, MemoryOffsetChoices, Module};
 use wasmtime::{Extern, Instance, OptLevel, Val, ValType};
 
+use crate::random::{Random, number, seed};
 use crate::world::{Engines, World};
 
 /// Modules in one run; `FAASLET_SMITH_MODULES` sets another number.
@@ -15,23 +14,6 @@ const SEED_BYTES: usize = 4096;
 /// Rounds of calls to all exports.
 const ROUNDS: usize = 2;
 const FUEL: u32 = 1000;
-
-/// A small generator (splitmix64), so that a seed names the same modules for ever.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
-    }
-}
 
 fn config(random: &mut Random) -> Config {
     Config {
@@ -49,7 +31,7 @@ fn config(random: &mut Random) -> Config {
         memory_offset_choices: MemoryOffsetChoices(80, 15, 5),
         min_data_segments: (random.next() % 3) as usize,
         min_element_segments: (random.next() % 3) as usize,
-        min_funcs: 3,
+        min_funcs: 8,
         min_memories: u32::from(!random.next().is_multiple_of(8)),
         min_tables: (random.next() % 2) as u32,
         reference_types_enabled: true,
@@ -118,8 +100,8 @@ fn run(engines: &Engines, seed: u64) -> Fate {
     let mut random = Random(seed);
     let config = config(&mut random);
     let bytes = random.bytes(SEED_BYTES);
-    let mut source = arbitrary(&bytes);
-    let Ok(mut module) = Module::new(config, &mut source) else { return Fate::Refused };
+    let module = Module::new(config, &mut arbitrary::Unstructured::new(&bytes));
+    let Ok(mut module) = module else { return Fate::Refused };
     if module.ensure_termination(FUEL).is_err() {
         return Fate::Refused;
     }
@@ -156,15 +138,9 @@ fn run(engines: &Engines, seed: u64) -> Fate {
     Fate::Compared { calls }
 }
 
-fn arbitrary(bytes: &[u8]) -> arbitrary::Unstructured<'_> {
-    arbitrary::Unstructured::new(bytes)
-}
-
 #[test]
 fn generated_modules_run_as_without_the_rewrite() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
-    let first: u64 = number("FAASLET_SEED").unwrap_or(now % 1_000_000_000);
+    let first = seed();
     let modules = number("FAASLET_SMITH_MODULES").unwrap_or(MODULES);
     println!("FAASLET_SEED={first} FAASLET_SMITH_MODULES={modules}");
     let engines = Engines::new(OptLevel::Speed);
