@@ -83,20 +83,17 @@ unsafe fn pages_equal(a: *const u8, b: *const u8) -> bool {
 unsafe fn copy_from_guest(from: NonNull<u8>, out: &mut [u8]) {
     let (from, to) = (from.as_ptr().cast_const(), out.as_mut_ptr());
     // SAFETY: in a reservation by the caller's word, and writable as a slice; they cannot overlap,
-    // since by rule 2 no slice lies in a mapping. A single access is made only when aligned.
+    // since by rule 2 no slice lies in a mapping. The widths are the slice's length.
     unsafe {
-        match out.len() {
-            1 => to.write(from.read_volatile()),
-            2 if from.cast::<u16>().is_aligned() => {
-                to.cast::<u16>().write_unaligned(from.cast::<u16>().read_volatile());
-            }
-            4 if from.cast::<u32>().is_aligned() => {
-                to.cast::<u32>().write_unaligned(from.cast::<u32>().read_volatile());
-            }
-            8 if from.cast::<u64>().is_aligned() => {
-                to.cast::<u64>().write_unaligned(from.cast::<u64>().read_volatile());
-            }
-            n => ptr::copy_nonoverlapping(from, to, n),
+        let moved = match out.len() {
+            1 => load_whole::<u8>(from, to),
+            2 => load_whole::<u16>(from, to),
+            4 => load_whole::<u32>(from, to),
+            8 => load_whole::<u64>(from, to),
+            _ => false,
+        };
+        if !moved {
+            ptr::copy_nonoverlapping(from, to, out.len());
         }
     }
 }
@@ -107,18 +104,41 @@ unsafe fn copy_to_guest(bytes: &[u8], to: NonNull<u8>) {
     let (from, to) = (bytes.as_ptr(), to.as_ptr());
     // SAFETY: as in `copy_from_guest`, the other way round.
     unsafe {
-        match bytes.len() {
-            1 => to.write_volatile(from.read()),
-            2 if to.cast::<u16>().is_aligned() => {
-                to.cast::<u16>().write_volatile(from.cast::<u16>().read_unaligned());
-            }
-            4 if to.cast::<u32>().is_aligned() => {
-                to.cast::<u32>().write_volatile(from.cast::<u32>().read_unaligned());
-            }
-            8 if to.cast::<u64>().is_aligned() => {
-                to.cast::<u64>().write_volatile(from.cast::<u64>().read_unaligned());
-            }
-            n => ptr::copy_nonoverlapping(from, to, n),
+        let moved = match bytes.len() {
+            1 => store_whole::<u8>(from, to),
+            2 => store_whole::<u16>(from, to),
+            4 => store_whole::<u32>(from, to),
+            8 => store_whole::<u64>(from, to),
+            _ => false,
+        };
+        if !moved {
+            ptr::copy_nonoverlapping(from, to, bytes.len());
         }
     }
+}
+
+/// Moves a `T` out of guest memory by one access; does nothing if it is not aligned there.
+///
+/// # Safety
+/// Both hold a `T`, which any bytes are.
+unsafe fn load_whole<T: Copy>(from: *const u8, to: *mut u8) -> bool {
+    let from = from.cast::<T>();
+    if from.is_aligned() {
+        // SAFETY: the caller's word, and aligned.
+        unsafe { to.cast::<T>().write_unaligned(from.read_volatile()) }
+    }
+    from.is_aligned()
+}
+
+/// Moves a `T` into guest memory by one access; does nothing if it is not aligned there.
+///
+/// # Safety
+/// Both hold a `T`, which any bytes are.
+unsafe fn store_whole<T: Copy>(from: *const u8, to: *mut u8) -> bool {
+    let to = to.cast::<T>();
+    if to.is_aligned() {
+        // SAFETY: the caller's word, and aligned.
+        unsafe { to.write_volatile(from.cast::<T>().read_unaligned()) }
+    }
+    to.is_aligned()
 }

@@ -1,4 +1,5 @@
-//! What the kernel says about pages that are not there.
+//! What the kernel says about pages that are not there; copies of every width and alignment.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::File;
 use std::path::Path;
@@ -49,7 +50,7 @@ fn a_page_that_is_not_present_but_has_an_entry_is_private() {
 
 #[test]
 fn private_pages_that_the_kernel_was_asked_to_reclaim_are_still_listed() {
-    let image = MemoryImage::from_bytes(&[7; PAGES as usize * HOST_PAGE_BYTES]).unwrap();
+    let image = MemoryImage::from_bytes(&vec![7; PAGES as usize * HOST_PAGE_BYTES]).unwrap();
     let pages = Reservation::reserve(Bytes(PAGES * HOST_PAGE.0)).unwrap();
     let private = FileMapping::Private;
     pages.map_file(Bytes::ZERO, pages.len(), image.fd(), Bytes::ZERO, private).unwrap();
@@ -100,4 +101,23 @@ fn nothing_outside_a_reservation_can_be_mapped_or_thrown_away() {
     }
     assert!(pages.map_zeros(Bytes(1), HOST_PAGE).is_err());
     assert!(pages.map_zeros(Bytes::ZERO, Bytes(1)).is_err());
+}
+
+#[test]
+fn copies_of_every_width_and_alignment_move_just_their_bytes() {
+    let page = Reservation::reserve(HOST_PAGE).unwrap();
+    page.map_zeros(Bytes::ZERO, HOST_PAGE).unwrap();
+    for (start, len) in (0..9).flat_map(|start| (0..20).map(move |len| (start, len))) {
+        page.zero_page(Bytes::ZERO);
+        let bytes: Vec<u8> = (1..=len).collect();
+        page.write(Bytes(start), &bytes);
+        let mut whole = [0; 32];
+        page.read(Bytes::ZERO, &mut whole);
+        let mut expected = [0; 32];
+        expected[start as usize..][..bytes.len()].copy_from_slice(&bytes);
+        assert_eq!(whole, expected, "{len} bytes at {start}");
+        let mut back = vec![0; bytes.len()];
+        page.read(Bytes(start), &mut back);
+        assert_eq!(back, bytes);
+    }
 }

@@ -1,4 +1,5 @@
 //! Slots as the engine uses them: growth, window, reset, poison, and all of it at random.
+#![allow(clippy::unwrap_used, clippy::large_stack_arrays, reason = "tests")]
 
 mod misuse;
 mod model;

@@ -113,6 +113,20 @@ fn a_slot_reset_by_another_thread_is_not_reused_by_the_first() {
 }
 
 #[test]
+fn more_runs_of_private_pages_than_one_scan_reports_are_all_found() {
+    for method in [PagemapMethod::Scan, PagemapMethod::Entries] {
+        let Some(pagemap) = Pagemap::with_method(method) else { continue };
+        let mut scanner = Scanner::new(Arc::new(pagemap));
+        let mut slot = slot_of(&image_bytes(4096, 1));
+        for page in (0..4096).step_by(2) {
+            slot.write(page * PAGE, &[7]).unwrap();
+        }
+        assert_eq!(slot.reset(&mut scanner).unwrap().private, HostPages(2048));
+        slot.verify(&mut scanner).unwrap();
+    }
+}
+
+#[test]
 fn too_many_private_pages_are_thrown_away() {
     let (mut scanner, mut slot) = (scanner(), slot_of(&image_bytes(64, 1)));
     slot.set_drop_above(HostPages(8));
