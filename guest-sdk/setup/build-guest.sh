@@ -91,7 +91,7 @@ read_toml() {
   ' "$1"
 }
 
-project= name= lang= kind=
+project='' name='' lang='' kind=''
 sources=() flags=()
 
 # Fills the variables above from a folder or a single file, $1.
@@ -165,7 +165,7 @@ build_rust() {
 
 # Compiles and links the sources in one go, or lets the project's Makefile do it.
 build_c() {
-  local compiler=$1 model
+  local compiler=$1 model=reactor
   need_tool guest-cc
   need_tool guest-c++
   if [ ${#sources[@]} = 0 ] && [ -e "$project/Makefile" ]; then
@@ -174,7 +174,7 @@ build_c() {
   fi
   [ ${#sources[@]} -gt 0 ] || default_sources
   [ -n "$kind" ] || kind=$(kind_of_sources)
-  [ "$kind" = function ] && model=reactor || model=command
+  if [ "$kind" = command ]; then model="command"; fi
   # Without folders' names in the debug information, the same sources give the same module.
   (cd "$project" && "$BIN/$compiler" "${DEFAULT_FLAGS[@]}" -fdebug-compilation-dir=. \
     -ffile-prefix-map="$project=." -ffile-prefix-map="$HEADERS/=" -I"$HEADERS" "-mexec-model=$model" \

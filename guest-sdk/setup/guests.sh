@@ -91,13 +91,20 @@ refresh_apt() {
 c_packages() { echo "clang-$1 lld-$1 libclang-rt-$1-dev-wasm32 libc++-$1-dev-wasm32 libc++abi-$1-dev-wasm32 wasi-libc"; }
 
 # The file of clang N's runtime for Wasm, wherever this release keeps it; nothing when absent.
-clang_builtins() { ls /usr/lib/llvm-"$1"/lib/clang/*/lib/*/libclang_rt.builtins*wasm32*.a \
-  /usr/lib/llvm-"$1"/lib/clang/*/lib/wasm32*/libclang_rt.builtins.a 2>/dev/null | head -n 1; }
+clang_builtins() {
+  local file
+  for file in /usr/lib/llvm-"$1"/lib/clang/*/lib/{*/libclang_rt.builtins*wasm32*.a,wasm32*/libclang_rt.builtins.a}; do
+    if [ -e "$file" ]; then
+      echo "$file"
+      return
+    fi
+  done
+}
 
 # Newest clang that is here with all it needs; nothing when there is none.
 find_clang() {
   local version
-  for version in $(ls /usr/bin 2>/dev/null | sed -n 's/^clang-\([0-9]\{1,\}\)$/\1/p' | sort -rn); do
+  for version in $(printf '%s\n' /usr/bin/clang-* | sed -n 's/.*clang-\([0-9]\{1,\}\)$/\1/p' | sort -rn); do
     if [ -e "/usr/bin/wasm-ld-$version" ] && [ -e "$WASI_LIB/libc.a" ] &&
       [ -e "/usr/lib/llvm-$version/lib/wasm32-wasi/libc++.a" ] &&
       [ -n "$(clang_builtins "$version")" ]; then

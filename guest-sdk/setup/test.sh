@@ -16,6 +16,8 @@ miss() {
   [ $# = 1 ] || printf '      %s\n' "${@:2}"
   failures=$((failures + 1))
 }
+# holds NAME COMMAND...: the command succeeds.
+holds() { if "${@:2}" >/dev/null 2>&1; then pass "$1"; else miss "$1"; fi; }
 same() { if [ -n "$2" ] && [ "$2" = "$3" ]; then pass "$1"; else miss "$1" "expected: $2" "found:    $3"; fi; }
 
 # expect NAME STATUS TEXT PROJECT: a build ends with this status and says this text.
@@ -78,7 +80,7 @@ flags = ["-DNAME=\"a # b\"",
 memory = "64 MiB"
 anything = { here = 1 }'
 expect "a full faaslet.toml" 0 "build: one (c)" "$(project full "$toml")"
-grep -q 'a # b' "$scratch/out.wasm" && pass "flags reach the compiler as they are" || miss "flags reach the compiler as they are"
+holds "flags reach the compiler as they are" grep -q 'a # b' "$scratch/out.wasm"
 expect "an unknown key" 2 "has the key 'sorces'" "$(project key $'lang = "c"\nsorces = ["a.c"]')"
 expect "a line that is no pair" 2 "line 2: expected: key = value" "$(project pair $'lang = "c"\nnonsense')"
 expect "a string that does not end" 2 "line 1: a string does not end" "$(project string 'lang = "c')"
@@ -95,10 +97,10 @@ expect "a folder that is no project" 2 "neither faaslet.toml nor Cargo.toml" "$s
 expect "nothing there" 2 "neither a folder nor a file" "$scratch/nothing"
 echo 'int main(void) { return 0; }' >"$scratch/command.c"
 expect "a single file with main()" 0 "build: command (c)" "$scratch/command.c"
-grep -q _start "$scratch/out.wasm" && pass "main() makes a command" || miss "main() makes a command"
+holds "main() makes a command" grep -q _start "$scratch/out.wasm"
 printf '#include "faaslet.h"\nFAASLET_MAIN { return 0; }\n' >"$scratch/function.cpp"
 expect "a single file of C++" 0 "build: function (c++)" "$scratch/function.cpp"
-grep -q faaslet_main "$scratch/out.wasm" && pass "FAASLET_MAIN makes a function" || miss "FAASLET_MAIN makes a function"
+holds "FAASLET_MAIN makes a function" grep -q faaslet_main "$scratch/out.wasm"
 echo 'text' >"$scratch/text.txt"
 expect "a file of another kind" 2 "no source file" "$scratch/text.txt"
 printf '#include <sys/epoll.h>\nint main(void) { return 0; }\n' >"$scratch/header.c"
@@ -112,7 +114,7 @@ RUSTFLAGS=-Ctarget-cpu=native expect "a Rust project, whatever RUSTFLAGS say" 0 
 echo 'broken' >"$scratch/rust/src/lib.rs"
 cp "$scratch/out.wasm" "$scratch/before.wasm"
 expect "a Rust project that does not compile" 1 "rust does not compile" "$scratch/rust"
-cmp -s "$scratch/out.wasm" "$scratch/before.wasm" && pass "a failed build leaves the old module" || miss "a failed build leaves the old module"
+holds "a failed build leaves the old module" cmp "$scratch/out.wasm" "$scratch/before.wasm"
 FAASLET_TOOLCHAIN=$scratch/none expect "no toolchain" 3 "guests.sh" "$scratch/command.c"
 
 # The same sources in two folders give the same module.
@@ -120,8 +122,7 @@ for folder in one two; do
   cp -R "$SETUP/../examples/c-hello" "$scratch/$folder"
   "$SETUP/build-guest.sh" "$scratch/$folder" "$scratch/$folder.wasm" 2>/dev/null
 done
-cmp -s "$scratch/one.wasm" "$scratch/two.wasm" && pass "a module does not depend on its folder" ||
-  miss "a module does not depend on its folder" "$(cmp "$scratch/one.wasm" "$scratch/two.wasm" 2>&1)"
+holds "a module does not depend on its folder" cmp "$scratch/one.wasm" "$scratch/two.wasm"
 
 # --- the recognise example, natively --------------------------------------------------------------
 

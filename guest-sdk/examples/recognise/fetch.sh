@@ -30,7 +30,6 @@ as_pgm() { printf 'P5\n96 96\n255\n' && cat "$1"; }
 # Copies from the package ($1) to the folder ($2) what the build needs.
 copy() {
   local lite=$1/submodules/tensorflow/tensorflow/lite
-  local downloads=$lite/micro/tools/make/downloads
   mkdir -p "$2/tensorflow"
   cp -R "$lite" "$2/tensorflow/lite"
   mv "$2/tensorflow/lite/micro/tools/make/downloads/"{flatbuffers,gemmlowp,ruy} "$2/"

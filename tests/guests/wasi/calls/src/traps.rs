@@ -64,9 +64,7 @@ pub fn run(name: &str) {
             "random_get-empty" => wasi::random_get(NOWHERE, 0),
             "fd_readdir-empty" => wasi::fd_readdir(DATA, NOWHERE, 0, 0, word_at),
             "path_open-empty" => wasi::path_open(DATA, 0, NOWHERE, 0, 0, READ, READ, 0, word_at),
-            "path_readlink-empty" => {
-                wasi::path_readlink(DATA, at("link"), 4, NOWHERE, 0, word_at)
-            }
+            "path_readlink-empty" => wasi::path_readlink(DATA, at("link"), 4, NOWHERE, 0, word_at),
             "fd_write-none" => wasi::fd_write(1, NOWHERE, 0, word_at),
             "fd_write-none-odd" => wasi::fd_write(1, ODD, 0, word_at),
             "fd_write-empty" => wasi::fd_write(1, at(&empty), 1, word_at),

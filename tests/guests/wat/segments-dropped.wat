@@ -1,5 +1,5 @@
-;; Drops a data segment at initialisation that main copies from: a fork that still had the segment
-;; would not do as a fresh run does, which traps. An image cannot hold this.
+;; Drops a data segment at initialisation that main then copies from, which must trap, fresh and in
+;; every fork: that the segment is gone is part of the image.
 (module $segments_dropped
   (memory (export "memory") 1)
   (data $late "late")
