@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::layout::CHUNK_BYTES;
+use crate::guest::GuestMemory;
 
 /// A buffer of one chunk.
 pub type Chunk = [u8; CHUNK_BYTES];
@@ -39,6 +40,19 @@ impl MemorySource for Vec<u8> {
         let start = index as usize * CHUNK_BYTES;
         let bytes = self.get(start..start + CHUNK_BYTES).ok_or(io::ErrorKind::UnexpectedEof)?;
         chunk.copy_from_slice(bytes);
+        Ok(ChunkRead::Filled)
+    }
+}
+
+/// A slot's memory, for the bake that has just initialised the guest in it.
+impl MemorySource for GuestMemory {
+    fn len_bytes(&self) -> u64 {
+        self.size().0
+    }
+
+    fn read_chunk(&self, index: u32, chunk: &mut Chunk) -> io::Result<ChunkRead> {
+        let address = index.checked_mul(CHUNK_BYTES as u32).ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.read(address, chunk).map_err(io::Error::other)?;
         Ok(ChunkRead::Filled)
     }
 }

@@ -3,6 +3,7 @@
 
 mod damage;
 mod determinism;
+mod fork;
 mod golden;
 mod hostile;
 mod mutation;
