@@ -104,6 +104,12 @@ impl Config {
         self
     }
 
+    /// Most descriptors that a Faaslet has at once.
+    #[must_use]
+    pub fn max_fds(&self) -> usize {
+        self.max_fds
+    }
+
     /// Starts every Faaslet with the descriptors that its image holds, each reopened when it is
     /// first used.
     #[must_use]

@@ -139,15 +139,13 @@ impl<C: Console> Wasi<C> {
         let from = self.dir(fd)?;
         self.table();
         let open = self.listing_slot(fd).and_then(Option::take);
-        match open.filter(|open| cookie > 0 && open.position() == cookie) {
-            Some(open) => Ok(open),
-            None => {
-                let listing = Listing::open(&from.dir);
-                let mut listing = listing.map_err(|error| crate::errno::from_io(&error))?;
-                listing.skip_to(cookie)?;
-                Ok(Box::new(listing))
-            }
+        if let Some(open) = open.filter(|open| cookie > 0 && open.position() == cookie) {
+            return Ok(open);
         }
+        let listing = Listing::open(&from.dir);
+        let mut listing = listing.map_err(|error| crate::errno::from_io(&error))?;
+        listing.skip_to(cookie)?;
+        Ok(Box::new(listing))
     }
 
     fn listing_slot(&mut self, fd: u32) -> Option<&mut Option<Box<Listing>>> {

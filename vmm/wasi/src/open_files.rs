@@ -174,10 +174,9 @@ impl OpenFiles {
             }
             files.push(file);
         }
-        if reader.at != bytes.len() {
-            return Err(reader.wrong("bytes after the end"));
-        }
-        Ok(Self { numbers, files })
+        let list = Self { numbers, files };
+        // One list has one form, so nothing can hide in bytes that no entry uses.
+        if list.encode() == bytes { Ok(list) } else { Err(reader.wrong("unused bytes are set")) }
     }
 
     /// Whether the standard streams are where a fresh Faaslet has them.
@@ -259,14 +258,11 @@ impl<'a> Reader<'a> {
 
     fn file(&mut self) -> Result<OpenFile, DecodeError> {
         let head = self.take(ENTRY_BYTES)?;
-        let (number, kind, reserved) = (le_u32(head, 0), head[4], [head[6], head[7]]);
+        let (number, kind) = (le_u32(head, 0), head[4]);
         let mode = Mode::from_bits(head[5]).ok_or_else(|| self.wrong("unknown flags"))?;
         let offset = le_u64(head, 8);
         let folder = self.text(le_u32(head, 16), MAX_STRINGS_BYTES)?;
         let path = self.text(le_u32(head, 20), MAX_PATH_BYTES as usize)?;
-        if reserved != [0, 0] {
-            return Err(self.wrong("reserved bytes in use"));
-        }
         let what = match kind {
             0 => Opened::Stdio(Stdio::Input),
             1 => Opened::Stdio(Stdio::Output),

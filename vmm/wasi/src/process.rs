@@ -4,7 +4,9 @@ use crate::abi::{ClockId, EXIT_STATUS_END, Errno, SIGNAL_MAX};
 use crate::arguments::number_up_to;
 use crate::config::Strings;
 use crate::console::Console;
-use crate::memory::{Call, GuestMemory, Trap, check_bytes, element, write_bytes, write_u32, write_u64};
+use crate::memory::{
+    Call, GuestMemory, Trap, check_bytes, element, write_bytes, write_u32, write_u64,
+};
 use crate::{Exit, Step, Wasi};
 
 /// Most random bytes that one call is given, as Wasmtime has it.
@@ -15,6 +17,7 @@ const RANDOM_CHUNK_BYTES: u32 = 1024;
 #[allow(clippy::unused_self, reason = "every import is a method, so that one macro binds all")]
 #[allow(unused_variables, reason = "parameters have the names of the standard")]
 #[allow(missing_docs, reason = "the names are the standard's own")]
+#[allow(clippy::too_many_arguments, reason = "the signatures are the standard's own")]
 impl<C: Console> Wasi<C> {
     pub fn args_get<M: GuestMemory + ?Sized>(&mut self, mem: &M, argv: u32, argv_buf: u32) -> Call {
         write_strings(mem, &self.config.args, argv, argv_buf)

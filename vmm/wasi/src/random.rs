@@ -11,7 +11,7 @@ const BAKE_CONTEXT: &str = "faaslet 2026-11 random bytes of a bake";
 pub struct Random(Source);
 
 enum Source {
-    /// The thread's generator: ChaCha, seeded and reseeded by the host's kernel. Its state lies
+    /// The thread's generator, a stream cipher, with seeds from the host's kernel. Its state lies
     /// outside of every guest, so no two forks are given the same bytes.
     Live,
     /// The output of a keyed hash: the same in every run for one tenant and recipe.

@@ -16,7 +16,7 @@ use crate::console::{Console, Stdio};
 use crate::host;
 use crate::listing::Listing;
 use crate::memory::MAX_PATH_BYTES;
-use crate::open_files::{Mode, OpenFile, Opened};
+use crate::open_files::{Mode, OpenFile, OpenFiles, Opened};
 
 /// What a number stands for.
 #[derive(Debug)]
@@ -209,7 +209,7 @@ impl<C: Console> Wasi<C> {
     /// What `fd` stands for as long as there is no table; `None` if only the table knows.
     #[allow(clippy::option_option, reason = "unknown and known to be nothing are two things")]
     fn untouched(&self, fd: u32) -> Option<Option<Kind>> {
-        let in_place = self.config.open_files.as_ref().is_none_or(|files| files.stdio_in_place());
+        let in_place = self.config.open_files.as_ref().is_none_or(OpenFiles::stdio_in_place);
         match fd {
             0..=2 if in_place => {
                 let streams = [Stdio::Input, Stdio::Output, Stdio::Error];

@@ -92,7 +92,8 @@ fn describe(root: &Path, folder: &Path, text: &mut String) {
             describe(root, &path, text);
         } else if meta.is_symlink() {
             let target = fs::read_link(&path).expect("a link");
-            writeln!(text, "{shown:?} link to {target:?} {}", set_time(&meta)).expect("text");
+            writeln!(text, "{shown:?} link to {} {}", target.display(), set_time(&meta))
+                .expect("text");
         } else {
             let contents = fs::read(&path).expect("contents");
             let hash = blake3::hash(&contents);
