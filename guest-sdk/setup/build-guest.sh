@@ -93,6 +93,7 @@ read_toml() {
 
 project='' name='' lang='' kind=''
 sources=() flags=()
+common=() # flags of every C and C++ compilation
 
 # Fills the variables above from a folder or a single file, $1.
 find_project() {
@@ -163,7 +164,8 @@ build_rust() {
   esac
 }
 
-# Compiles and links the sources in one go, or lets the project's Makefile do it.
+# Compiles and links the sources, or lets the project's Makefile do it. Folders' names are kept out
+# of the debug information, so that the same sources give the same module.
 build_c() {
   local compiler=$1 model=reactor
   need_tool guest-cc
@@ -175,11 +177,30 @@ build_c() {
   [ ${#sources[@]} -gt 0 ] || default_sources
   [ -n "$kind" ] || kind=$(kind_of_sources)
   if [ "$kind" = command ]; then model="command"; fi
-  # Without folders' names in the debug information, the same sources give the same module.
-  (cd "$project" && "$BIN/$compiler" "${DEFAULT_FLAGS[@]}" -fdebug-compilation-dir=. \
-    -ffile-prefix-map="$project=." -ffile-prefix-map="$HEADERS/=" -I"$HEADERS" "-mexec-model=$model" \
+  common=("${DEFAULT_FLAGS[@]}" "-ffile-prefix-map=$project=." "-ffile-prefix-map=$HEADERS/="
+    -fdebug-compilation-dir=. "-I$HEADERS")
+  if [ "$lang" = c++ ]; then compile_c_sources; fi
+  (cd "$project" && "$BIN/$compiler" "${common[@]}" "-mexec-model=$model" \
     -Wl,--stack-first -Wl,-z,stack-size=$STACK_BYTES "${flags[@]}" -o "$module" "${sources[@]}") ||
     fail 1 "$name does not compile (the messages are above)."
+}
+
+# In a C++ project, compiles C sources as C, without the flags that say which C++ it is, and puts
+# their objects in their place.
+compile_c_sources() {
+  local index flag c_flags=()
+  for flag in "${flags[@]}"; do
+    case $flag in -std=*++* | -Wl,*) ;; *) c_flags+=("$flag") ;; esac
+  done
+  for index in "${!sources[@]}"; do
+    case ${sources[index]} in
+    *.c)
+      (cd "$project" && "$BIN/guest-cc" "${common[@]}" "${c_flags[@]}" -c -o "$build/$index.o" "${sources[index]}") ||
+        fail 1 "$name does not compile (the messages are above)."
+      sources[index]=$build/$index.o
+      ;;
+    esac
+  done
 }
 
 # Every source in the folder and in src/, when faaslet.toml names none.

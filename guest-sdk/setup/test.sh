@@ -105,6 +105,11 @@ echo 'text' >"$scratch/text.txt"
 expect "a file of another kind" 2 "no source file" "$scratch/text.txt"
 printf '#include <sys/epoll.h>\nint main(void) { return 0; }\n' >"$scratch/header.c"
 expect "a header of the host is not taken" 1 "'sys/epoll.h' file not found" "$scratch/header.c"
+mkdir "$scratch/both"
+printf 'lang = "c++"\nflags = ["-std=c++20", "-DN=1"]\n' >"$scratch/both/faaslet.toml"
+printf '#include "faaslet.h"\nextern "C" int one(void);\nFAASLET_MAIN { return one() - N; }\n' >"$scratch/both/a.cpp"
+printf 'int one(void) { int class = N; return class; }\n' >"$scratch/both/b.c"
+expect "C and C++ in one project" 0 "build: both (c++)" "$scratch/both"
 mkdir -p "$scratch/rust/src"
 printf '[package]\nname = "r"\nedition = "2024"\n[workspace]\n' >"$scratch/rust/Cargo.toml"
 : >"$scratch/rust/src/lib.rs"
@@ -123,6 +128,15 @@ for folder in one two; do
   "$SETUP/build-guest.sh" "$scratch/$folder" "$scratch/$folder.wasm" 2>/dev/null
 done
 holds "a module does not depend on its folder" cmp "$scratch/one.wasm" "$scratch/two.wasm"
+
+# --- the test guests ------------------------------------------------------------------------------
+
+guests=$SETUP/../../tests/guests
+for file in "$guests"/wat/*.wat "$guests"/wat/refused/*.wat "$guests"/c/*.c*; do
+  name=$(basename "${file%.*}")
+  grep -qE "\b$name\b" "$guests/README.md" || [[ $file == *refused* ]] || miss "tests/guests/README.md names $name"
+  case $file in *.wat) head -n 1 "$file" | grep -q '^;; ' || miss "$file says first what it does" ;; esac
+done
 
 # --- the recognise example, natively --------------------------------------------------------------
 
