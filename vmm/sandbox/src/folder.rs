@@ -60,5 +60,7 @@ pub fn detach(path: &Path, access: Access) -> Result<OwnedFd, DetachError> {
     let tree = open_tree(&folder, "", flags).map_err(mount)?;
     let flags = MountFlags { read_only: access == Access::ReadOnly };
     sys::set_mount_flags(tree.as_fd(), flags).map_err(mount)?;
-    Ok(tree)
+    // What made the mount can only be searched. This one can be listed too, and keeps the mount.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(&tree, ".", flags, Mode::empty()).map_err(open)
 }

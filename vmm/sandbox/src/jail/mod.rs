@@ -144,6 +144,7 @@ pub fn enter(socket: &Socket, policy: &Policy<'_>) -> Result<Jailed, JailError> 
     check_single_thread()?;
     check_parent(socket)?;
     close_others(socket, policy.keep)?;
+    limits::go_first_without_memory()?;
     let mut missing = Vec::new();
     enter_namespaces(&mut missing);
     let root = root::empty(&mut missing);

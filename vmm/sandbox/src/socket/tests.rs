@@ -2,24 +2,20 @@ use std::fs::{File, read_dir};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{FdFlags, fcntl_getfd};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use super::{MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, ReceiveError, SendError, Socket};
 
-/// Descriptors of this process that are pipes' ends. The tests of this file count them, one after
-/// the other, as nothing else here makes pipes.
-fn open_pipes() -> usize {
+/// Descriptors of this process that are memory files of this name.
+fn open_files(name: &str) -> usize {
     let targets = read_dir("/proc/self/fd").unwrap();
-    let is_pipe = |entry: std::io::Result<std::fs::DirEntry>| {
+    let is_it = |entry: std::io::Result<std::fs::DirEntry>| {
         let target = std::fs::read_link(entry.ok()?.path()).ok()?;
-        target.to_string_lossy().starts_with("pipe:").then_some(())
+        target.to_string_lossy().contains(name).then_some(())
     };
-    targets.filter_map(is_pipe).count()
-}
-
-fn pipes(count: usize) -> (Vec<OwnedFd>, Vec<OwnedFd>) {
-    (0..count).map(|_| rustix::pipe::pipe().unwrap()).unzip()
+    targets.filter_map(is_it).count()
 }
 
 fn borrow(all: &[OwnedFd]) -> Vec<BorrowedFd<'_>> {
@@ -40,7 +36,8 @@ fn send_unchecked(socket: &Socket, bytes: &[u8], descriptors: &[BorrowedFd<'_>])
 #[test]
 fn a_message_arrives_whole_with_descriptors_that_work_and_close_on_exec() {
     let (near, far) = Socket::pair().unwrap();
-    let (readers, writers) = pipes(MAX_DESCRIPTORS);
+    let pipes = (0..MAX_DESCRIPTORS).map(|_| rustix::pipe::pipe().unwrap());
+    let (readers, writers): (Vec<_>, Vec<_>) = pipes.unzip();
     near.send(b"hello", &borrow(&readers)).unwrap();
     drop(readers);
     let message = far.recv().unwrap();
@@ -67,24 +64,26 @@ fn the_longest_message_passes_and_a_longer_one_does_not() {
     assert!(matches!(near.send(&[], &[]), Err(SendError::Empty)));
 }
 
-/// One test, not four: each counts the open pipes of the whole process.
 #[test]
 fn what_a_hostile_peer_sends_is_refused_and_leaks_no_descriptor() {
+    const NAME: &str = "sent-by-a-hostile-peer";
     let (near, far) = Socket::pair().unwrap();
-    let (readers, _writers) = pipes(MAX_DESCRIPTORS + 1);
-    let before = open_pipes();
+    let file = || memfd_create(NAME, MemfdFlags::CLOEXEC).unwrap();
+    let files: Vec<OwnedFd> = (0..=MAX_DESCRIPTORS).map(|_| file()).collect();
+    let before = open_files(NAME);
+    assert_eq!(before, files.len());
 
-    send_unchecked(&near, b"many", &borrow(&readers));
+    send_unchecked(&near, b"many", &borrow(&files));
     assert!(matches!(far.recv(), Err(ReceiveError::TooManyDescriptors)));
-    assert_eq!(open_pipes(), before, "descriptors of a message with too many");
+    assert_eq!(open_files(NAME), before, "descriptors of a message with too many");
 
-    send_unchecked(&near, &vec![0; MAX_MESSAGE_BYTES + 1], &borrow(&readers[..3]));
+    send_unchecked(&near, &vec![0; MAX_MESSAGE_BYTES + 1], &borrow(&files[..3]));
     assert!(matches!(far.recv(), Err(ReceiveError::TooLong)));
-    assert_eq!(open_pipes(), before, "descriptors of a message that was too long");
+    assert_eq!(open_files(NAME), before, "descriptors of a message that was too long");
 
-    send_unchecked(&near, b"", &borrow(&readers[..3]));
+    send_unchecked(&near, b"", &borrow(&files[..3]));
     assert!(matches!(far.recv(), Err(ReceiveError::Closed)));
-    assert_eq!(open_pipes(), before, "descriptors of an empty message");
+    assert_eq!(open_files(NAME), before, "descriptors of an empty message");
 
     near.send(b"after", &[]).unwrap();
     assert_eq!(far.recv().unwrap().bytes, b"after", "the socket works on");

@@ -212,22 +212,22 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         plain(c::SYS_mkdirat, [HERE, text(c"/new"), 0o700])
     }),
     // Out of a folder that was handed over.
-    inside("openat .. beneath the folder, and on", Refused, climb),
-    inside("openat ../secret beneath the folder", Refused, |g| {
+    both("openat .. beneath the folder, and on", Refused, climb),
+    both("openat ../secret beneath the folder", Refused, |g| {
         open(g.granted, c"../secret", c::O_RDONLY)
     }),
-    inside("openat2 ../secret, no flags", Refused, |g| open_how(g.granted, c"../secret", 0)),
+    both("openat2 ../secret, no flags", Refused, |g| open_how(g.granted, c"../secret", 0)),
     inside("openat2 ../secret, RESOLVE_BENEATH", Refused, |g| {
         open_how(g.granted, c"../secret", c::RESOLVE_BENEATH)
     }),
-    inside("openat2 a link to an absolute path", Refused, |g| open_how(g.granted, c"absolute", 0)),
-    inside("openat2 a link to ../secret", Refused, |g| open_how(g.granted, c"relative", 0)),
-    inside("make a link to ../secret and follow it", Refused, make_link_and_follow),
-    inside("rename a file out of the folder", Refused, |g| {
+    both("openat2 a link to an absolute path", Refused, |g| open_how(g.granted, c"absolute", 0)),
+    both("openat2 a link to ../secret", Refused, |g| open_how(g.granted, c"relative", 0)),
+    both("make a link to ../secret and follow it", Refused, make_link_and_follow),
+    both("rename a file out of the folder", Refused, |g| {
         let (from, to) = (text(c"file"), text(c"../stolen"));
         plain(c::SYS_renameat2, [g.granted, from, g.read_only, to, 0])
     }),
-    inside("open a device in the folder", Refused, |g| open(g.granted, c"device", c::O_RDWR)),
+    both("open a device in the folder", Refused, |g| open(g.granted, c"device", c::O_RDWR)),
     inside("make a device in the folder", Refused, |g| {
         let mode = u64::from(c::S_IFCHR | 0o666);
         plain(c::SYS_mknodat, [g.granted, text(c"null"), mode, 0x0103])
@@ -236,11 +236,11 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         let none = [0_u64];
         plain(c::SYS_execveat, [g.granted, text(c"file"), address(&none), address(&none), 0])
     }),
-    inside("write in a read-only folder", Refused, |g| open(g.read_only, c"file", c::O_WRONLY)),
-    inside("make a file in a read-only folder", Refused, |g| {
+    both("write in a read-only folder", Refused, |g| open(g.read_only, c"file", c::O_WRONLY)),
+    both("make a file in a read-only folder", Refused, |g| {
         open(g.read_only, c"new", c::O_WRONLY | c::O_CREAT)
     }),
-    inside("remove from a read-only folder", Refused, |g| {
+    both("remove from a read-only folder", Refused, |g| {
         plain(c::SYS_unlinkat, [g.read_only, text(c"file"), 0])
     }),
     inside("openat .. beneath standard input", Refused, |_| open(0, c"..", c::O_RDONLY)),
@@ -413,7 +413,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     inside("acct", Killed, |_| plain(c::SYS_acct, [0])),
     inside("fanotify_init", Killed, |_| plain(c::SYS_fanotify_init, [0, 0])),
     inside("quotactl", Killed, |_| plain(c::SYS_quotactl, [0, 0, 0, 0])),
-    both("System V shared memory", Refused, |_| plain(c::SYS_shmget, [0, 4096, 0o1600])),
+    inside("System V shared memory", Refused, |_| plain(c::SYS_shmget, [0, 4096, 0o1600])),
     inside("POSIX message queue", Refused, |_| {
         plain(c::SYS_mq_open, [text(c"q"), c::O_CREAT as u64, 0o600, 0])
     }),

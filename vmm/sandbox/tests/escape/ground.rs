@@ -12,8 +12,8 @@ use tempfile::TempDir;
 /// The parent's side.
 pub(crate) struct Stage {
     _folder: TempDir,
-    granted: OwnedFd,
-    read_only: OwnedFd,
+    detached: [OwnedFd; 2],
+    plain: [OwnedFd; 2],
     image: OwnedFd,
     log: Option<File>,
 }
@@ -42,8 +42,11 @@ impl Stage {
         // Inheritable on purpose: only what `spawn` does keeps it from children.
         super::sys::inheritable(File::open(path.join("secret")).unwrap().into());
         Self {
-            granted: detach(&granted, Access::ReadWrite).unwrap(),
-            read_only: detach(&fixed, Access::ReadOnly).unwrap(),
+            detached: [
+                detach(&granted, Access::ReadWrite).unwrap(),
+                detach(&fixed, Access::ReadOnly).unwrap(),
+            ],
+            plain: [&granted, &fixed].map(|path| File::open(path).unwrap().into()),
             image: image(),
             log: std::env::var_os("ESCAPE_LOG").map(|path| File::create(path).unwrap()),
             _folder: folder,
@@ -54,8 +57,11 @@ impl Stage {
         self.log.as_ref().map(AsFd::as_fd)
     }
 
-    pub(crate) fn hand_over(&self, socket: &Socket) {
-        let all = [self.granted.as_fd(), self.read_only.as_fd(), self.image.as_fd()];
+    /// Outside of the jail the folders are plain ones: what gets through shows what a detached
+    /// mount is for.
+    pub(crate) fn hand_over(&self, socket: &Socket, jailed: bool) {
+        let [granted, read_only] = if jailed { &self.detached } else { &self.plain };
+        let all = [granted.as_fd(), read_only.as_fd(), self.image.as_fd()];
         socket.send(std::process::id().to_string().as_bytes(), &all).unwrap();
     }
 }

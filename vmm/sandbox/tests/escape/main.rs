@@ -82,7 +82,7 @@ fn run(stage: &Stage, attempt: &Attempt, role: &str) -> String {
         strictness: Strictness::Require,
     };
     let mut child = spawn(&spec).unwrap();
-    stage.hand_over(child.socket().unwrap());
+    stage.hand_over(child.socket().unwrap(), role == JAILED);
     let answer = child.socket().unwrap().recv();
     // An attempt that went through may have left more behind it.
     child.kill();
