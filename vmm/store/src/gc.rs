@@ -1,0 +1,256 @@
+//! Collecting what is unused, by one rule, shown before it is done.
+//!
+//! A function keeps its current version and the newest few others. A file that no kept version
+//! names goes, unless it is younger than the grace, since somebody may be about to deploy it. If
+//! what is left is over the budget, more old versions go, the oldest first over all functions; a
+//! current version never goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use crate::blob::{BlobKind, Hash};
+use crate::db::{self, DbError, FUNCTIONS, LABELS, VERSIONS};
+use crate::deploy::{FunctionRecord, VersionInfo, function_of_version_key};
+use crate::file;
+use crate::name::FunctionName;
+use crate::open::{Step, Store};
+
+/// What is kept.
+#[derive(Debug, Clone)]
+pub struct GcRule {
+    /// Versions of a function beside its current one.
+    pub old_versions: usize,
+    /// A file that nobody names is kept until it is older.
+    pub grace: Duration,
+    /// Most bytes of all files; `None` for no limit.
+    pub budget_bytes: Option<u64>,
+}
+
+impl Default for GcRule {
+    fn default() -> Self {
+        Self { old_versions: 3, grace: Duration::from_hours(1), budget_bytes: None }
+    }
+}
+
+/// A file that nobody needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unused {
+    /// What it is.
+    pub kind: BlobKind,
+    /// Its hash.
+    pub hash: Hash,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What a collection would remove, or has removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GcPlan {
+    /// Versions.
+    pub versions: Vec<(FunctionName, u64)>,
+    /// Files.
+    pub files: Vec<Unused>,
+    /// Bytes of these files.
+    pub freed_bytes: u64,
+    /// Bytes of the files that stay.
+    pub kept_bytes: u64,
+}
+
+/// A collection failed. What it had removed until then is gone; another one goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum GcError {
+    /// A folder could not be read, or a file not removed.
+    #[error("cannot collect unused files: {0}; look at the disk, then collect again")]
+    Io(#[from] io::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+type Blob = (BlobKind, Hash);
+
+/// A version that may go.
+struct Old {
+    function: FunctionName,
+    key: String,
+    info: VersionInfo,
+}
+
+/// Everything that the rule looks at.
+struct Census {
+    /// Versions that are not current, each function's newest first.
+    old: BTreeMap<FunctionName, Vec<Old>>,
+    /// How many versions name a file.
+    named: BTreeMap<Blob, usize>,
+    sizes: BTreeMap<Blob, u64>,
+    /// Files within the grace.
+    young: BTreeSet<Blob>,
+    going: Vec<Old>,
+}
+
+impl Store {
+    /// What a collection would remove now.
+    pub fn gc_plan(&self, rule: &GcRule) -> Result<GcPlan, GcError> {
+        Ok(self.census(rule)?.plan())
+    }
+
+    /// Removes what the rule says, and says what that was. What no version names goes first, so
+    /// that a collection makes its own room on a disk that is full to the last byte.
+    pub fn gc(&self, rule: &GcRule) -> Result<GcPlan, GcError> {
+        let _naming = self.hold_names();
+        let census = self.census(rule)?;
+        let plan = census.plan();
+        let (named, unnamed): (Vec<_>, Vec<_>) =
+            plan.files.iter().partition(|file| census.named.contains_key(&(file.kind, file.hash)));
+        self.remove_files(&unnamed)?;
+        self.remove_records(&census.going, &plan.files)?;
+        self.step(Step::GcCommitted);
+        self.remove_files(&named)?;
+        Ok(plan)
+    }
+
+    fn remove_files(&self, files: &[&Unused]) -> Result<(), GcError> {
+        for file in files {
+            fs::remove_file(self.blob_path(file.kind, file.hash))?;
+            self.step(Step::GcRemoved);
+        }
+        for kind in BlobKind::ALL {
+            file::sync_folder(&self.folder.join(kind.folder()))?;
+        }
+        Ok(())
+    }
+
+    fn remove_records(&self, going: &[Old], files: &[Unused]) -> Result<(), DbError> {
+        let gone: BTreeSet<_> = files.iter().map(|file| (file.kind.folder(), file.hash)).collect();
+        let labels = self.db.read::<_, DbError>(|read| Ok(Ok(db::list(read, LABELS, "")?)))?;
+        let stale = |(key, blob): &(String, Hash)| {
+            key.split_once('/').is_some_and(|(folder, _)| gone.contains(&(folder, *blob)))
+        };
+        let labels: Vec<_> = labels.into_iter().filter(stale).collect();
+        if going.is_empty() && labels.is_empty() {
+            return Ok(());
+        }
+        self.db.write_to_free(|write| {
+            for old in going {
+                db::remove(write, VERSIONS, &old.key)?;
+            }
+            for (key, _) in &labels {
+                db::remove(write, LABELS, key)?;
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    fn census(&self, rule: &GcRule) -> Result<Census, GcError> {
+        let mut census = Census {
+            old: BTreeMap::new(),
+            named: BTreeMap::new(),
+            sizes: BTreeMap::new(),
+            young: BTreeSet::new(),
+            going: Vec::new(),
+        };
+        self.count_files(&mut census, rule.grace)?;
+        self.count_versions(&mut census)?;
+        census.keep_newest(rule.old_versions);
+        if let Some(budget) = rule.budget_bytes {
+            census.keep_within(budget);
+        }
+        Ok(census)
+    }
+
+    fn count_files(&self, census: &mut Census, grace: Duration) -> Result<(), GcError> {
+        let now = SystemTime::now();
+        for kind in BlobKind::ALL {
+            for (hash, bytes) in self.blobs(kind)? {
+                census.sizes.insert((kind, hash), bytes);
+                let written = fs::metadata(self.blob_path(kind, hash))?.modified()?;
+                // A clock that was set back makes a file young, which keeps it.
+                let age = now.duration_since(written).unwrap_or_default();
+                if age < grace {
+                    census.young.insert((kind, hash));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count_versions(&self, census: &mut Census) -> Result<(), DbError> {
+        self.db.read(|read| {
+            let current: BTreeMap<_, _> = db::list::<FunctionRecord>(read, FUNCTIONS, "")?
+                .into_iter()
+                .map(|(key, record)| (key, record.current))
+                .collect();
+            for (key, info) in db::list::<VersionInfo>(read, VERSIONS, "")?.into_iter().rev() {
+                for blob in info.deployment.blobs() {
+                    *census.named.entry(blob).or_default() += 1;
+                }
+                let Some(function) = function_of_version_key(&key) else { continue };
+                if current.get(&function.to_string()) != Some(&Some(info.version)) {
+                    let old = census.old.entry(function.clone()).or_default();
+                    old.push(Old { function, key, info });
+                }
+            }
+            Ok(Ok(()))
+        })
+    }
+}
+
+impl Census {
+    fn let_go(&mut self, old: Old) {
+        for blob in old.info.deployment.blobs() {
+            if let Some(count) = self.named.get_mut(&blob) {
+                *count -= 1;
+            }
+        }
+        self.going.push(old);
+    }
+
+    fn keep_newest(&mut self, count: usize) {
+        let surplus: Vec<_> = self
+            .old
+            .values_mut()
+            .flat_map(|versions| versions.split_off(count.min(versions.len())))
+            .collect();
+        for old in surplus {
+            self.let_go(old);
+        }
+    }
+
+    /// Lets old versions go, the oldest first, until what stays is within the budget.
+    fn keep_within(&mut self, budget_bytes: u64) {
+        let mut old: Vec<_> = std::mem::take(&mut self.old).into_values().flatten().collect();
+        old.sort_by_key(|old| std::cmp::Reverse(old.info.created_ms));
+        while self.kept_bytes() > budget_bytes {
+            let Some(oldest) = old.pop() else { return };
+            self.let_go(oldest);
+        }
+    }
+
+    fn stays(&self, blob: &Blob) -> bool {
+        self.young.contains(blob) || self.named.get(blob).is_some_and(|count| *count > 0)
+    }
+
+    fn kept_bytes(&self) -> u64 {
+        self.sizes.iter().filter(|(blob, _)| self.stays(blob)).map(|(_, bytes)| bytes).sum()
+    }
+
+    fn plan(&self) -> GcPlan {
+        let files: Vec<_> = self
+            .sizes
+            .iter()
+            .filter(|(blob, _)| !self.stays(blob))
+            .map(|(&(kind, hash), &bytes)| Unused { kind, hash, bytes })
+            .collect();
+        let mut versions: Vec<_> =
+            self.going.iter().map(|old| (old.function.clone(), old.info.version)).collect();
+        versions.sort_unstable();
+        GcPlan {
+            versions,
+            freed_bytes: files.iter().map(|file| file.bytes).sum(),
+            kept_bytes: self.kept_bytes(),
+            files,
+        }
+    }
+}
