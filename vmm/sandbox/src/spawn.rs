@@ -201,7 +201,8 @@ impl Drop for Child {
 /// Starts a child and returns when it has become the program, or says why it could not.
 pub fn spawn(spec: &Spec<'_>) -> Result<Child, SpawnError> {
     let (ours, theirs) = Socket::pair().map_err(SpawnError::Descriptors)?;
-    let (reader, plan) = plan(spec, theirs.into())?;
+    let (reader, plan) = plan(spec, theirs.as_fd())?;
+    drop(theirs);
     let (answer, answered) = sync_channel(1);
     let request = Request { plan, strictness: spec.strictness, answer };
     spawner().ok_or(SpawnError::NoSpawner)?.send(request).map_err(|_| SpawnError::NoSpawner)?;
@@ -212,7 +213,7 @@ pub fn spawn(spec: &Spec<'_>) -> Result<Child, SpawnError> {
     Ok(child)
 }
 
-fn plan(spec: &Spec<'_>, socket: OwnedFd) -> Result<(File, Plan), SpawnError> {
+fn plan(spec: &Spec<'_>, socket: BorrowedFd<'_>) -> Result<(File, Plan), SpawnError> {
     let null = OpenOptions::new()
         .read(true)
         .write(true)
@@ -228,7 +229,7 @@ fn plan(spec: &Spec<'_>, socket: OwnedFd) -> Result<(File, Plan), SpawnError> {
         arguments: arguments(spec)?,
         input: high(null.as_fd())?,
         log: high(log)?,
-        socket: high(socket.as_fd())?,
+        socket: high(socket)?,
         cgroups: cgroups.iter().map(|file| high(file.as_fd())).collect::<Result<_, _>>()?,
         user_maps: Vec::new(),
         failure: high(writer.as_fd())?,

@@ -57,7 +57,7 @@ fn v2_base(mounts: &[Mount], own: &Own) -> Option<PathBuf> {
     let base = mount.place(own.of("")?)?;
     let offered = fs::read_to_string(base.join("cgroup.controllers")).ok()?;
     let has = |c: &&str| offered.split_whitespace().any(|o| o == *c);
-    (V2_CONTROLLERS.iter().all(|c| has(&c)) && may_make_groups(&base)).then_some(base)
+    (V2_CONTROLLERS.iter().all(has) && may_make_groups(&base)).then_some(base)
 }
 
 fn v1_base(mounts: &[Mount], own: &Own, controller: &str) -> Option<PathBuf> {

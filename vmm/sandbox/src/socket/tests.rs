@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use std::fs::{File, read_dir};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

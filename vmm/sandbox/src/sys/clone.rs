@@ -134,8 +134,13 @@ fn fail(plan: &Plan, step: usize) -> ! {
     }
 }
 
-/// In the order of [`STEPS`], whose last is `execve` itself. Each leaves its reason in `errno`.
-const ACTS: [fn(&Plan) -> Result<(), ()>; STEPS.len() - 1] = [
+/// A system call failed, and left its reason in `errno`.
+struct Failed;
+
+type Act = fn(&Plan) -> Result<(), Failed>;
+
+/// In the order of [`STEPS`], whose last is `execve` itself.
+const ACTS: [Act; STEPS.len() - 1] = [
     map_users,
     die_with_parent,
     join_cgroups,
@@ -147,15 +152,15 @@ const ACTS: [fn(&Plan) -> Result<(), ()>; STEPS.len() - 1] = [
 ];
 
 /// `Ok` unless a call returned a negative number.
-fn done(result: i64) -> Result<(), ()> {
-    if result < 0 { Err(()) } else { Ok(()) }
+fn done(result: i64) -> Result<(), Failed> {
+    if result < 0 { Err(Failed) } else { Ok(()) }
 }
 
-fn map_users(plan: &Plan) -> Result<(), ()> {
+fn map_users(plan: &Plan) -> Result<(), Failed> {
     plan.user_maps.iter().try_for_each(|(path, line)| write_file(path, line))
 }
 
-fn write_file(path: &CStr, line: &[u8]) -> Result<(), ()> {
+fn write_file(path: &CStr, line: &[u8]) -> Result<(), Failed> {
     // SAFETY: `path` is a C string and `line` is readable for its length.
     unsafe {
         let fd = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
@@ -164,12 +169,12 @@ fn write_file(path: &CStr, line: &[u8]) -> Result<(), ()> {
     }
 }
 
-fn die_with_parent(_: &Plan) -> Result<(), ()> {
+fn die_with_parent(_: &Plan) -> Result<(), Failed> {
     // SAFETY: integers only.
     done(i64::from(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) }))
 }
 
-fn join_cgroups(plan: &Plan) -> Result<(), ()> {
+fn join_cgroups(plan: &Plan) -> Result<(), Failed> {
     // "0" is the writer itself, whatever its number in whichever pid namespace.
     plan.cgroups.iter().try_for_each(|file| {
         // SAFETY: writes one byte of a constant.
@@ -177,7 +182,7 @@ fn join_cgroups(plan: &Plan) -> Result<(), ()> {
     })
 }
 
-fn place_descriptors(plan: &Plan) -> Result<(), ()> {
+fn place_descriptors(plan: &Plan) -> Result<(), Failed> {
     let places = [
         (&plan.input, libc::STDIN_FILENO),
         (&plan.log, libc::STDOUT_FILENO),
@@ -190,7 +195,7 @@ fn place_descriptors(plan: &Plan) -> Result<(), ()> {
     })
 }
 
-fn close_others(_: &Plan) -> Result<(), ()> {
+fn close_others(_: &Plan) -> Result<(), Failed> {
     let first = crate::SOCKET_FD as u32 + 1;
     // SAFETY: integers only. Marked, not closed: the failure pipe is needed until `execve`.
     done(unsafe {
@@ -198,7 +203,7 @@ fn close_others(_: &Plan) -> Result<(), ()> {
     })
 }
 
-fn unblock_signals(_: &Plan) -> Result<(), ()> {
+fn unblock_signals(_: &Plan) -> Result<(), Failed> {
     // SAFETY: `none` is a plain bit set that sigemptyset initialises whole.
     unsafe {
         let mut none = std::mem::zeroed();
@@ -207,20 +212,19 @@ fn unblock_signals(_: &Plan) -> Result<(), ()> {
     }
 }
 
-fn start_session(_: &Plan) -> Result<(), ()> {
+fn start_session(_: &Plan) -> Result<(), Failed> {
     // SAFETY: no arguments. Keeps a terminal's Ctrl-C, meant for the monitor, from its children.
     done(i64::from(unsafe { libc::setsid() }))
 }
 
-fn change_folder(_: &Plan) -> Result<(), ()> {
+fn change_folder(_: &Plan) -> Result<(), Failed> {
     // SAFETY: a constant C string.
     done(i64::from(unsafe { libc::chdir(c"/".as_ptr()) }))
 }
 
 /// What the child wrote to the failure pipe: the step, and why.
 pub(crate) fn decode_failure(report: [u8; 8]) -> (&'static str, Errno) {
-    let [a, b, c, d, e, f, g, h] = report;
-    let step = u32::from_le_bytes([a, b, c, d]) as usize;
-    let errno = i32::from_le_bytes([e, f, g, h]);
-    (STEPS.get(step).copied().unwrap_or("start"), Errno::from_raw_os_error(errno))
+    let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| report[at + i]));
+    let step = STEPS.get(number(0) as usize).copied().unwrap_or("start");
+    (step, Errno::from_raw_os_error(number(4) as i32))
 }

@@ -2,6 +2,7 @@
 //!
 //! The program is its own child: with a role as its first argument it acts that part (`parts.rs`),
 //! otherwise it runs the tests below, one after the other.
+#![allow(clippy::unwrap_used)]
 
 mod cost;
 mod parts;

@@ -9,10 +9,9 @@ use std::path::Path;
 pub(crate) fn raw<const N: usize>(number: i64, arguments: [u64; N]) -> Result<u64, i32> {
     let mut all = [0; 6];
     all[..N].copy_from_slice(&arguments);
-    let [a, b, c, d, e, f] = all;
     // SAFETY: the process exists to make this call and nothing else depends on its memory; where
     // an attempt gets through, the parent kills the process.
-    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    let result = unsafe { libc::syscall(number, all[0], all[1], all[2], all[3], all[4], all[5]) };
     if result == -1 {
         return Err(std::io::Error::last_os_error().raw_os_error().unwrap());
     }
