@@ -11,7 +11,7 @@ use super::decode::{self, Decoded};
 use super::digest::ImageId;
 use super::encode::ChunkRow;
 use super::error::OpenError;
-use super::layout::{HEADER_BYTES, MIN_HEAD_BYTES};
+use super::layout::{HEADER_BYTES, MIN_HEAD_BYTES, at};
 use super::source::ImageBytes;
 
 /// Everything in an image but the stored pages, checked.
@@ -110,7 +110,7 @@ impl Head {
     }
 }
 
-/// A file too short to be an image is told apart from one that is something else.
+/// A file too short to be an image is told apart from one that is something else, or newer.
 fn short_file(image: &(impl ImageBytes + ?Sized), found: u64) -> OpenError {
     let mut header = [0; HEADER_BYTES];
     let readable = header.len().min(found as usize);
@@ -118,7 +118,11 @@ fn short_file(image: &(impl ImageBytes + ?Sized), found: u64) -> OpenError {
         return OpenError::Read(error);
     }
     match decode::lengths(&header) {
-        Err(error @ OpenError::NotAnImage { .. }) if found >= 8 => error,
+        Err(error @ (OpenError::NotAnImage { .. } | OpenError::Version { .. }))
+            if found >= at::HEAD_BYTES as u64 =>
+        {
+            error
+        }
         _ => OpenError::Length { expected: MIN_HEAD_BYTES as u64, found },
     }
 }

@@ -90,6 +90,8 @@ fn anything_appended_is_caught() {
 fn something_else_is_told_from_a_short_image() {
     let error = Image::open(b"\0asm\x01\0\0\0 and so on".as_slice()).unwrap_err();
     assert!(matches!(error, OpenError::NotAnImage { .. }), "{error}");
+    let error = Image::open(b"\x89FSL\r\n\x1a\n\x02\0\0\0".as_slice()).unwrap_err();
+    assert!(matches!(error, OpenError::Version { found: 2 }), "{error}");
     let error = Image::open([].as_slice()).unwrap_err();
     assert!(matches!(error, OpenError::Length { found: 0, .. }), "{error}");
 }

@@ -224,6 +224,10 @@ fn table_rows() {
     refused("an element above the one before", |f| f.swap_rows(f.at(TABLES) + 16, 8));
     refused("changed table elements, more than", |f| f.put_u32(f.at(TABLES) + 8, u32::MAX));
     refused("section tables", |f| f.put_u32(f.at(TABLES) + 8, 1 << 20));
+    // The cap is for all tables together: two elements are in the first.
+    refused("changed table elements, more than", |f| {
+        f.put_u32(f.at(TABLES) + 40, (1 << 20) - 1);
+    });
     refused("head: expected 0", |f| f.put_u32(f.at(TABLES) + 12, 1));
     refused("a table above the one before", |f| f.put_u32(f.at(TABLES) + 32, 0));
 }
