@@ -246,6 +246,7 @@ fn meta_rows() {
     refused("bytes of a named value, more than", |f| f.put_u32(f.at(META) + 4, u32::MAX));
     refused("section meta", |f| f.put_u32(f.at(META) + 4, 65_536));
     refused("expected UTF-8", |f| f.bytes[f.sections[META].offset + 8] = 0xff);
+    refused("head: expected 0, found 1", |f| f.bytes[f.sections[META].offset + 13] = 1);
     refused("a name above the one before", |f| f.bytes[f.sections[META].offset + 8] = b'z');
 }
 
