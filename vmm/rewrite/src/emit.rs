@@ -164,7 +164,7 @@ fn exports(out: &mut Vec<u8>, module: &Module<'_>, uses: &Uses, additions: &Addi
     for global in &additions.exported_globals {
         section.export(&global.export_name(), ExportKind::Global, global.index);
     }
-    for &table in uses.table_changes.keys() {
+    for &table in &additions.exported_tables {
         section.export(&reserved::table(table), ExportKind::Table, table);
     }
     for &function in &additions.exported_functions {

@@ -125,14 +125,17 @@ pub struct TablePlan {
     pub min: u32,
     /// The most elements, if it says so.
     pub max: Option<u32>,
-    /// The code can change it: it is exported as [`reserved::table`] and part of an image.
+    /// The code can change it: it is part of an image.
     pub changed: bool,
+    /// It is exported as [`reserved::table`]: the code can change it, or it is the first and
+    /// the module imports the host call that takes a function by its index there.
+    pub exported: bool,
 }
 
 impl TablePlan {
-    /// The name that it is exported under, if the code can change it.
+    /// The name that it is exported under, if it is.
     pub fn export_name(&self) -> Option<String> {
-        self.changed.then(|| reserved::table(self.index))
+        self.exported.then(|| reserved::table(self.index))
     }
 }
 
@@ -201,7 +204,7 @@ impl Plan {
             hooks: module.hooks.clone(),
             memory: memory(module, uses),
             globals: additions.exported_globals.clone(),
-            tables: tables(module, uses),
+            tables: tables(module, uses, additions),
             functions: additions.exported_functions.clone(),
             imports: module
                 .imports
@@ -224,13 +227,14 @@ fn memory(module: &Module<'_>, uses: &Uses) -> MemoryPlan {
     }
 }
 
-fn tables(module: &Module<'_>, uses: &Uses) -> Vec<TablePlan> {
+fn tables(module: &Module<'_>, uses: &Uses, additions: &Additions) -> Vec<TablePlan> {
     let plan = |(index, ty): (usize, &wasmparser::TableType)| TablePlan {
         index: index as u32,
         element: ty.element_type.into(),
         min: ty.initial as u32,
         max: ty.maximum.map(|max| u32::try_from(max).unwrap_or(u32::MAX)),
         changed: uses.table_changes.contains_key(&(index as u32)),
+        exported: additions.exported_tables.contains(&(index as u32)),
     };
     module.tables.iter().enumerate().map(plan).collect()
 }

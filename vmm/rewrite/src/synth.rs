@@ -46,6 +46,8 @@ pub(crate) struct Additions {
     /// Element segments that are both dropped and used in code, with their flag.
     pub(crate) elements: BTreeMap<u32, u32>,
     pub(crate) exported_globals: Vec<GlobalPlan>,
+    /// Tables that code changes, and the first one if the guest calls functions by its indices.
+    pub(crate) exported_tables: Vec<u32>,
     pub(crate) exported_functions: Vec<u32>,
 }
 
@@ -66,6 +68,7 @@ impl Additions {
             data: BTreeMap::new(),
             elements: BTreeMap::new(),
             exported_globals: mutable_globals(module),
+            exported_tables: exported_tables(module, uses),
             exported_functions: Vec::new(),
         };
         additions.plan_data(module, uses);
@@ -116,6 +119,18 @@ fn mutable_globals(module: &Module<'_>) -> Vec<GlobalPlan> {
     mutable
         .map(|(index, global)| GlobalPlan { index: index as u32, ty: global.content_type.into() })
         .collect()
+}
+
+fn exported_tables(module: &Module<'_>, uses: &Uses) -> Vec<u32> {
+    let calls = |import: &wasmparser::Import<'_>| {
+        import.module == faaslet_abi::IMPORT_MODULE
+            && import.name == faaslet_abi::import::CALL_TABLE
+    };
+    let mut tables: Vec<u32> = uses.table_changes.keys().copied().collect();
+    if !module.tables.is_empty() && !tables.contains(&0) && module.imports.iter().any(calls) {
+        tables.insert(0, 0);
+    }
+    tables
 }
 
 /// Whether an image of the module has to name functions.

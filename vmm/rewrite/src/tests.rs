@@ -1,5 +1,6 @@
 //! Tests that need no engine: refusals, plans, verdicts, offsets.
 
+mod dwarf;
 mod mapping;
 mod plans;
 mod refusals;

@@ -7,7 +7,7 @@ use crate::parse::FEATURES;
 use crate::{Contract, Limits, Rewritten, rewrite_under};
 
 /// Bodies of all defined functions, in order.
-fn bodies(wasm: &[u8]) -> Vec<FunctionBody<'_>> {
+pub(super) fn bodies(wasm: &[u8]) -> Vec<FunctionBody<'_>> {
     let payloads = Parser::new(0).parse_all(wasm);
     payloads
         .filter_map(|payload| match payload.expect("reads") {
@@ -17,7 +17,7 @@ fn bodies(wasm: &[u8]) -> Vec<FunctionBody<'_>> {
         .collect()
 }
 
-fn instructions<'a>(body: &FunctionBody<'a>) -> Vec<(Operator<'a>, u32)> {
+pub(super) fn instructions<'a>(body: &FunctionBody<'a>) -> Vec<(Operator<'a>, u32)> {
     let ops = body.get_operators_reader().expect("reads").into_iter_with_offsets();
     ops.map(|op| op.expect("reads")).map(|(op, at)| (op, at as u32)).collect()
 }

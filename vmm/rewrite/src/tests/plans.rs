@@ -104,6 +104,22 @@ fn a_table_that_code_changes_is_exported_with_its_functions() {
 }
 
 #[test]
+fn the_first_table_is_exported_when_functions_are_called_by_its_indices() {
+    let import = |name: &str, ty: &str| {
+        let import = format!(r#"(import "faaslet_v1" "{name}" (func {ty}))"#);
+        let table = "(table 1 funcref) (table 1 funcref)";
+        function(&format!("(module {import} {table} {MAIN})")).expect("accepted")
+    };
+    let of = import("call_table", "(param i32 i32 i32) (result i32)");
+    let [first, second] = &of.plan.tables[..] else { panic!("two tables") };
+    assert!(first.exported && !first.changed && !second.exported);
+    assert!(exports(&of.wasm).contains(&"faaslet:t:0".to_owned()));
+    assert_eq!(of.plan.keep, Ok(()));
+    let of = import("input_len", "(result i32)");
+    assert!(of.plan.tables.iter().all(|table| !table.exported));
+}
+
+#[test]
 fn mutable_references() {
     let of = open("(module (global (mut funcref) (ref.func $f)) (func $f))");
     assert_eq!((of.plan.keep.clone(), &of.plan.functions[..]), (Ok(()), &[0][..]));
