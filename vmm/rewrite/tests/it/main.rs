@@ -7,6 +7,7 @@
 
 mod access;
 mod core;
+mod cost;
 mod drops;
 mod fuzz;
 mod random;
