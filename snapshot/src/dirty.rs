@@ -200,6 +200,17 @@ impl PageList {
         self.len = 0;
     }
 
+    /// Forgets the pages from number `end` on.
+    pub(crate) fn truncate(&mut self, end: u32) {
+        while let Some((start, count)) = self.runs.pop() {
+            self.len -= u64::from(count);
+            if start < end {
+                self.push(start, count.min(end - start));
+                break;
+            }
+        }
+    }
+
     /// How many pages.
     pub(crate) fn len(&self) -> u64 {
         self.len
@@ -277,5 +288,25 @@ impl Scanner {
     ) -> io::Result<Found> {
         let range = (reservation.at(from), reservation.at(to));
         self.pagemap.list(range, limit, &mut self.regions, list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_cut_before_in_and_after_its_runs() {
+        for end in 0..20 {
+            let (mut list, pages) = (PageList::default(), [2, 3, 4, 8, 9, 15]);
+            for (start, count) in [(2, 2), (4, 1), (8, 2), (15, 1)] {
+                list.push(start, count);
+            }
+            assert_eq!((list.len(), list.runs.len()), (6, 3));
+            list.truncate(end);
+            let left: Vec<u32> = pages.into_iter().filter(|&page| page < end).collect();
+            assert_eq!(list.pages().collect::<Vec<_>>(), left);
+            assert_eq!(list.len(), left.len() as u64);
+        }
     }
 }

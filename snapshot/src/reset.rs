@@ -113,6 +113,8 @@ impl Slot {
         if self.grown == GrownMemory::GiveBack && beyond > Bytes::ZERO {
             self.shared.reservation.clear(len, beyond)?;
             self.accessible = len;
+            // Pages that were kept so far may be on the list; they are gone.
+            self.private.truncate(len.host_pages().0 as u32);
         }
         self.shared.set_size(len);
         Ok(grown)

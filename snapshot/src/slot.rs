@@ -204,7 +204,8 @@ pub struct Slot {
     pub(crate) window: Window,
     pub(crate) grown: GrownMemory,
     pub(crate) poisoned: bool,
-    /// Invariant: when `mark` is there, all private pages at that mark.
+    /// Invariant: when `mark` is there, all private pages at that mark; never one that is not
+    /// accessible.
     pub(crate) private: PageList,
     pub(crate) mark: Option<Mark>,
     pub(crate) user: User,

@@ -187,6 +187,18 @@ fn kept_growth_is_zeroed_and_costs_no_system_call_the_next_time() {
 }
 
 #[test]
+fn growth_that_is_no_longer_kept_is_off_the_list() {
+    let (mut scanner, mut slot) = (scanner(), slot_of(&image_bytes(16, 1)));
+    slot.set_grown_memory(GrownMemory::Keep);
+    slot.grow_to(Bytes::kib(128)).unwrap();
+    slot.write(Bytes::kib(64).0 as u32, &[1]).unwrap();
+    reset_until(&mut slot, &mut scanner, ResetMethod::Reused);
+    slot.set_grown_memory(GrownMemory::GiveBack);
+    reset_until(&mut slot, &mut scanner, ResetMethod::Reused);
+    slot.verify(&mut scanner).unwrap();
+}
+
+#[test]
 fn zeros_without_an_image_are_zeros_again() {
     let mut scanner = scanner();
     let mut slot = Slot::reserve(&Layout::default()).unwrap();
