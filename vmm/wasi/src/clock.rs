@@ -1,8 +1,12 @@
 //! Where a Faaslet's time comes from.
+//!
+//! Host clocks are read through libc, which finds the kernel's fast way by itself; rustix would
+//! look for it in `/proc` or by a system call that a sandbox refuses, and fall back to slow reads.
 
 use std::time::Duration;
 
-use rustix::time::{ClockId as HostClock, Timespec, clock_getres, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId as HostClock, clock_getres, clock_gettime};
 
 use crate::abi::{ClockId, Errno};
 
@@ -49,7 +53,9 @@ impl Clock {
     #[must_use]
     pub fn monotonic_ns(&self) -> u64 {
         match self.0 {
-            Source::Live { after_ns } => host_ns(HostClock::Monotonic).saturating_add(after_ns),
+            Source::Live { after_ns } => {
+                host_ns(HostClock::CLOCK_MONOTONIC).saturating_add(after_ns)
+            }
             Source::Bake { slept_ns } => slept_ns,
         }
     }
@@ -58,7 +64,7 @@ impl Clock {
     #[must_use]
     pub fn realtime_ns(&self) -> u64 {
         match self.0 {
-            Source::Live { .. } => host_ns(HostClock::Realtime),
+            Source::Live { .. } => host_ns(HostClock::CLOCK_REALTIME),
             Source::Bake { slept_ns } => (BAKE_START_UNIX_S * NS_PER_S).saturating_add(slept_ns),
         }
     }
@@ -73,12 +79,14 @@ impl Clock {
 
     pub(crate) fn resolution_ns(&self, id: ClockId) -> Result<u64, Errno> {
         let host = match id {
-            ClockId::Realtime => HostClock::Realtime,
-            ClockId::Monotonic => HostClock::Monotonic,
+            ClockId::Realtime => HostClock::CLOCK_REALTIME,
+            ClockId::Monotonic => HostClock::CLOCK_MONOTONIC,
             ClockId::CpuTime => return Err(Errno::Badf),
         };
         match self.0 {
-            Source::Live { .. } => Ok(to_ns(clock_getres(host))),
+            Source::Live { .. } => {
+                clock_getres(host).map(to_ns).map_err(|error| crate::errno::from_io(&error.into()))
+            }
             Source::Bake { .. } => Ok(BAKE_RESOLUTION_NS),
         }
     }
@@ -97,11 +105,12 @@ impl Clock {
 }
 
 fn host_ns(clock: HostClock) -> u64 {
-    to_ns(clock_gettime(clock))
+    // These two clocks exist on every Linux; 0 stands for what cannot happen.
+    clock_gettime(clock).map_or(0, to_ns)
 }
 
 /// A host clock never shows a time before 1970 here; if it did, that would be 0.
-fn to_ns(time: Timespec) -> u64 {
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(NS_PER_S).saturating_add(u64::try_from(time.tv_nsec).unwrap_or(0))
+fn to_ns(time: TimeSpec) -> u64 {
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    seconds.saturating_mul(NS_PER_S).saturating_add(u64::try_from(time.tv_nsec()).unwrap_or(0))
 }

@@ -84,6 +84,14 @@ fn open_with(dir: &Dir, path: &str, options: &OpenOptions) -> io::Result<Entry> 
     })
 }
 
+/// Opens the entries of `dir`, with a position of their own.
+pub(crate) fn entries(dir: &Dir) -> io::Result<rustix::fs::Dir> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(OFlags::DIRECTORY.bits().cast_signed());
+    let file = dir.open_with(".", &options)?.into_std();
+    Ok(rustix::fs::Dir::new(file)?)
+}
+
 /// Opens again what was open when an image was baked. Nothing is created or truncated.
 pub(crate) fn reopen(config: &Config, what: &Opened) -> Result<Descriptor, Errno> {
     let Opened::Beneath { folder, path, mode, directory, offset } = what else {

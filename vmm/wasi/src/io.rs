@@ -142,7 +142,7 @@ impl<C: Console> Wasi<C> {
         if let Some(open) = open.filter(|open| cookie > 0 && open.position() == cookie) {
             return Ok(open);
         }
-        let listing = Listing::open(&from.dir);
+        let listing = Listing::open(from.dir);
         let mut listing = listing.map_err(|error| crate::errno::from_io(&error))?;
         listing.skip_to(cookie)?;
         Ok(Box::new(listing))

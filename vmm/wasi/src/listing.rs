@@ -5,8 +5,10 @@
 //! starts over and skips.
 
 use std::io;
+use std::sync::Arc;
 
-use cap_std::fs::{Dir, Metadata, ReadDir};
+use cap_std::fs::{Dir, Metadata};
+use rustix::fs::Dir as HostListing;
 
 use crate::abi::{Errno, Filetype};
 use crate::host;
@@ -24,7 +26,8 @@ pub(crate) struct DirEntry {
 pub(crate) struct Listing {
     /// The directory's own number, for `.` and `..`.
     inode: u64,
-    entries: ReadDir,
+    dir: Arc<Dir>,
+    entries: HostListing,
     /// Cookie of the entry that comes next.
     next: u64,
     /// That entry, when it was read but not taken.
@@ -33,9 +36,10 @@ pub(crate) struct Listing {
 
 impl Listing {
     /// Starts over at `.`.
-    pub(crate) fn open(dir: &Dir) -> io::Result<Self> {
+    pub(crate) fn open(dir: Arc<Dir>) -> io::Result<Self> {
         let inode = host::inode(&dir.dir_metadata()?);
-        Ok(Self { inode, entries: dir.read_dir(".")?, next: 0, peeked: None })
+        let entries = host::entries(&dir)?;
+        Ok(Self { inode, dir, entries, next: 0, peeked: None })
     }
 
     /// Cookie of the entry that comes next.
@@ -75,10 +79,14 @@ impl Listing {
 
     /// The host's next entry that is still there.
     fn read(&mut self) -> Result<Option<DirEntry>, Errno> {
-        for entry in &mut self.entries {
-            let entry = entry.map_err(|error| crate::errno::from_io(&error))?;
-            match entry.metadata() {
-                Ok(meta) => return named(&meta, entry.file_name()).map(Some),
+        while let Some(entry) = self.entries.read() {
+            let entry = entry.map_err(|error| crate::errno::from_io(&error.into()))?;
+            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let name = entry.file_name().to_str().map_err(|_| Errno::Ilseq)?;
+            match self.dir.symlink_metadata(name) {
+                Ok(meta) => return Ok(Some(named(&meta, name))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(crate::errno::from_io(&error)),
             }
@@ -87,7 +95,7 @@ impl Listing {
     }
 }
 
-fn named(meta: &Metadata, name: std::ffi::OsString) -> Result<DirEntry, Errno> {
-    let name = name.into_string().map_err(|_| Errno::Ilseq)?;
-    Ok(DirEntry { inode: host::inode(meta), filetype: host::filetype(meta.file_type()), name })
+fn named(meta: &Metadata, name: &str) -> DirEntry {
+    let filetype = host::filetype(meta.file_type());
+    DirEntry { inode: host::inode(meta), filetype, name: name.to_owned() }
 }
