@@ -1,1 +1,9 @@
-//! faaslet-vmm
+//! The faaslet monitor, its cells and builders, and the command line over them.
+
+pub mod api;
+pub mod builder;
+pub mod cell;
+pub mod control;
+pub mod engine;
+pub mod monitor;
+pub mod wire;

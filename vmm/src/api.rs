@@ -1,0 +1,195 @@
+//! What clients and the monitor say over HTTP, as types: the server fills them in, the command
+//! line reads them, and the OpenAPI file is checked against them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::builder::Phase;
+use crate::cell::Mode;
+
+/// A deployment that is asked for. The module was uploaded before.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeployRequest {
+    /// Hash of the module, in hex, as the upload answered.
+    pub module: String,
+    /// How a call goes in that does not say.
+    pub mode: Mode,
+    /// Most linear memory, in bytes; the default of the host when absent.
+    pub memory_bytes: Option<u64>,
+    /// Deadline of a call that names none, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// Faaslets that run at the same time.
+    pub concurrency: Option<u32>,
+    /// Time for the initialisation, in milliseconds.
+    pub initialise_ms: Option<u64>,
+    /// Environment; changes without a new bake.
+    pub env: Vec<(String, String)>,
+    /// Environment that is never shown.
+    pub secrets: Vec<(String, String)>,
+    /// Guest paths of folders that the operator granted to the tenant.
+    pub folders: Vec<String>,
+    /// Arguments of a WASI command.
+    pub args: Vec<String>,
+    /// Inputs to run before the image is taken, base64.
+    pub warm: Vec<String>,
+}
+
+/// One line of a deployment's progress.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum DeployEvent {
+    /// A step of the bake begins.
+    Phase {
+        /// Which.
+        phase: Phase,
+    },
+    /// The function printed this while it was initialised.
+    Log {
+        /// The line.
+        line: String,
+    },
+    /// Code and image are being stored.
+    Store,
+    /// It can be called, and will be after any crash.
+    Deployed(DeployedInfo),
+    /// It was refused; nothing has changed.
+    Failed(Problem),
+}
+
+/// What a deployment became.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeployedInfo {
+    /// The function.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+    /// The image's id, in hex; absent for a function that is only run fresh.
+    pub image: Option<String>,
+    /// Size of the artefact.
+    pub artefact_bytes: u64,
+    /// Size of the image file.
+    pub image_bytes: u64,
+    /// How long each step took, in microseconds; empty when an earlier bake served.
+    pub phases: Vec<(Phase, u64)>,
+}
+
+/// An error as clients see it: RFC 9457.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Problem {
+    /// A stable word for the kind, such as `not-found`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it means, in a few words.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What was expected, what was found, what to do.
+    pub detail: String,
+}
+
+/// A function in a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FunctionInfo {
+    /// Its name.
+    pub name: String,
+    /// Its current version.
+    pub version: u64,
+    /// How a call goes in that does not say.
+    pub mode: Mode,
+    /// The image's id, in hex.
+    pub image: Option<String>,
+    /// Size of the image file.
+    pub image_bytes: u64,
+    /// Whether its instances are kept, and if not, why.
+    pub kept: Result<(), String>,
+    /// Slots that hold an instance of any function of the tenant.
+    pub warm_slots: u32,
+    /// Calls since the monitor started.
+    pub calls: u64,
+    /// Of these, the ones that did not return.
+    pub errors: u64,
+    /// Median run time, in microseconds.
+    pub p50_us: u64,
+    /// 99th percentile of the run time, in microseconds.
+    pub p99_us: u64,
+}
+
+/// A version of a function in a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VersionInfo {
+    /// The version.
+    pub version: u64,
+    /// Whether calls go to it.
+    pub current: bool,
+    /// Seconds since 1970.
+    pub created_unix_s: u64,
+    /// Hash of its module, in hex.
+    pub module: String,
+    /// The image's id, in hex.
+    pub image: Option<String>,
+}
+
+/// A tenant in a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TenantInfo {
+    /// Its name.
+    pub name: String,
+    /// Folders granted to it, as `HOST::GUEST[:ro]`.
+    pub grants: Vec<String>,
+    /// Its cell's process, when it runs.
+    pub cell_pid: Option<u32>,
+}
+
+/// A token that is shown once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// Whose it is.
+    pub tenant: String,
+    /// The token.
+    pub token: String,
+}
+
+/// One line of a function's log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// Its place in the function's log, from 1; what is missing between two was dropped.
+    pub sequence: u64,
+    /// Milliseconds since 1970.
+    pub unix_ms: u64,
+    /// The function.
+    pub function: String,
+    /// The call's id, in hex.
+    pub call: String,
+    /// `error`, `warn`, `info` or `debug`.
+    pub level: String,
+    /// The text.
+    pub text: String,
+}
+
+/// An image on this host, in a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImageInfo {
+    /// The image's id, in hex.
+    pub id: String,
+    /// The function and version that it belongs to.
+    pub function: String,
+    /// Its version.
+    pub version: u64,
+    /// Size of the image file.
+    pub bytes: u64,
+    /// Guest memory.
+    pub memory_bytes: u64,
+}
+
+/// What a collection did, or would do.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct GcInfo {
+    /// Old versions that went.
+    pub versions: u64,
+    /// Files that went.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether it was only a plan.
+    pub dry_run: bool,
+}

@@ -1,0 +1,350 @@
+//! One bake: rewrite, compile, boot, initialise, warm up, take the image.
+//!
+//! The guest sees no clock and no entropy of this host while it initialises, so the same recipe
+//! gives the same image on any host.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use faaslet_abi::Outcome;
+use faaslet_rewrite::{Hook, Plan, RewriteError, rewrite};
+use faaslet_snapshot::bytes::Bytes;
+use faaslet_snapshot::dirty::{Pagemap, Scanner};
+use faaslet_snapshot::image::{Identity, ImageContents, ImageWriter, ModuleHash, RecipeId, WriteError};
+use faaslet_snapshot::layout::Layout;
+use faaslet_snapshot::slot::Slot;
+use faaslet_wasi::Config;
+use serde::{Deserialize, Serialize};
+use wasmtime::{Engine, Module};
+
+use super::capture::SlotMemory;
+use crate::cell::image::{Capture, CaptureError, META_MONOTONIC};
+use crate::cell::{Call, Entry, Exchange, Faaslet, Function, Limits, MakeError, Mode, Source, Stage, linker};
+use crate::engine::{ArtefactError, compile, load_bytes};
+
+/// Step of a bake, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Validation and rewrite.
+    Rewrite,
+    /// Cranelift.
+    Compile,
+    /// Boot, constructors, `faaslet_init`.
+    Initialise,
+    /// `faaslet_warm` and the inputs given.
+    Warm,
+    /// Reading the image out of the slot.
+    Image,
+}
+
+impl Phase {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rewrite => "rewrite",
+            Self::Compile => "compile",
+            Self::Initialise => "initialise",
+            Self::Warm => "warm",
+            Self::Image => "image",
+        }
+    }
+}
+
+/// Limits of a bake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BakeLimits {
+    /// Time for boot, initialisation and warm-up, all together, in milliseconds.
+    pub initialise_ms: u64,
+    /// What the function may use, then and later.
+    pub function: Limits,
+}
+
+impl Default for BakeLimits {
+    fn default() -> Self {
+        Self { initialise_ms: 60_000, function: Limits::default() }
+    }
+}
+
+/// All that an image depends on beside the module.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Recipe {
+    /// The tenant's secret, which the guest's random bytes are derived from.
+    pub tenant_secret: [u8; 32],
+    /// Arguments of a WASI command.
+    pub args: Vec<String>,
+    /// Inputs that run as calls of their own before the image is taken.
+    pub warm: Vec<Vec<u8>>,
+    /// Limits.
+    pub limits: BakeLimits,
+}
+
+impl Recipe {
+    /// The recipe's name: what it is made from, hashed.
+    #[must_use]
+    pub fn id(&self, module: &[u8; 32]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("faaslet recipe v1");
+        hasher.update(module);
+        hasher.update(&faaslet_abi::ABI_VERSION.to_le_bytes());
+        hasher.update(&(self.limits.function.memory_bytes as u64).to_le_bytes());
+        for list in [self.args.iter().map(String::as_bytes).collect::<Vec<_>>(), self.warm.iter().map(Vec::as_slice).collect()] {
+            hasher.update(&(list.len() as u64).to_le_bytes());
+            for item in list {
+                hasher.update(&(item.len() as u64).to_le_bytes());
+                hasher.update(item);
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// What a bake makes.
+pub struct Baked {
+    /// How the module is driven and restored.
+    pub plan: Plan,
+    /// Compiled code.
+    pub artefact: Vec<u8>,
+    /// The image's bytes; absent where none was asked for.
+    pub image: Option<Vec<u8>>,
+    /// How long each step took.
+    pub phases: Vec<(Phase, Duration)>,
+    /// What the function printed meanwhile.
+    pub log: Vec<String>,
+}
+
+/// Why a bake failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BakeError {
+    /// The module is refused.
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
+    /// It does not compile.
+    #[error(transparent)]
+    Artefact(#[from] ArtefactError),
+    /// Its initialisation trapped, ran out of time, or ended the program.
+    #[error("expected the initialisation to return; {0}; try it with `faaslet run`")]
+    Initialise(String),
+    /// A warm-up call failed.
+    #[error("expected warm-up call {number} to succeed; {message}; check the input given with --warm")]
+    Warm {
+        /// Which, from 1.
+        number: usize,
+        /// How it failed.
+        message: String,
+    },
+    /// It left what an image cannot hold.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A descriptor that a fork could not open again.
+    #[error(transparent)]
+    Files(#[from] faaslet_wasi::NotSnapshottable),
+    /// No slot, or no image of it.
+    #[error("{0}")]
+    Host(String),
+}
+
+impl From<WriteError> for BakeError {
+    fn from(error: WriteError) -> Self {
+        Self::Host(error.to_string())
+    }
+}
+
+/// Bakes `module`, telling `progress` each step as it begins.
+///
+/// # Errors
+/// See [`BakeError`].
+pub fn bake(
+    engine: &Engine,
+    module: &[u8],
+    recipe: &Recipe,
+    with_image: bool,
+    mut progress: impl FnMut(Phase),
+) -> Result<Baked, BakeError> {
+    let mut clock = Stopwatch::default();
+    progress(Phase::Rewrite);
+    let rewritten = clock.time(Phase::Rewrite, || rewrite(module, &faaslet_rewrite::Limits::default()))?;
+    progress(Phase::Compile);
+    let artefact = clock.time(Phase::Compile, || compile(engine, &rewritten.wasm))?;
+    let compiled = load_bytes(engine, &artefact)?;
+    let mut baked = Baked { plan: rewritten.plan, artefact, image: None, phases: Vec::new(), log: Vec::new() };
+    if with_image {
+        let identity = Identity {
+            recipe: RecipeId::from_bytes(recipe.id(blake3::hash(module).as_bytes())),
+            module: ModuleHash::from_bytes(*blake3::hash(module).as_bytes()),
+            abi_version: faaslet_abi::ABI_VERSION,
+        };
+        let oven = Oven::new(engine, &compiled, &baked.plan, recipe, identity)?;
+        baked.image = Some(oven.image(&mut clock, &mut progress)?);
+        baked.log = oven.log();
+    }
+    baked.phases = clock.0;
+    Ok(baked)
+}
+
+#[derive(Default)]
+struct Stopwatch(Vec<(Phase, Duration)>);
+
+impl Stopwatch {
+    fn time<T>(&mut self, phase: Phase, run: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let result = run();
+        self.0.push((phase, started.elapsed()));
+        result
+    }
+}
+
+/// A function while it is baked.
+struct Oven<'a> {
+    function: Arc<Function>,
+    exchange: Exchange,
+    recipe: &'a Recipe,
+    identity: Identity,
+    deadline: Instant,
+}
+
+impl<'a> Oven<'a> {
+    fn new(
+        engine: &Engine,
+        module: &Module,
+        plan: &Plan,
+        recipe: &'a Recipe,
+        identity: Identity,
+    ) -> Result<Self, BakeError> {
+        let host = |error: wasmtime::Error| BakeError::Host(format!("{error:#}"));
+        let settings = Config::new(&recipe.args, &[], Vec::new())
+            .map_err(|error| BakeError::Host(error.to_string()))?;
+        let source = Source {
+            number: 0,
+            tenant: String::new(),
+            name: String::new(),
+            version: 0,
+            plan: plan.clone(),
+            original: None,
+            image: None,
+            limits: recipe.limits.function,
+            mode: Mode::Fresh,
+            settings: Arc::new(settings),
+        };
+        let linker = linker(engine).map_err(host)?;
+        Ok(Self {
+            function: Arc::new(Function::new(source, module, &linker).map_err(host)?),
+            exchange: Exchange::default(),
+            recipe,
+            identity,
+            deadline: Instant::now() + Duration::from_millis(recipe.limits.initialise_ms),
+        })
+    }
+
+    fn image(
+        &self,
+        clock: &mut Stopwatch,
+        progress: &mut impl FnMut(Phase),
+    ) -> Result<Vec<u8>, BakeError> {
+        progress(Phase::Initialise);
+        let (mut faaslet, capture) = clock.time(Phase::Initialise, || drive(self.initialise()))?;
+        progress(Phase::Warm);
+        clock.time(Phase::Warm, || drive(self.warm(&mut faaslet)))?;
+        progress(Phase::Image);
+        clock.time(Phase::Image, || self.take(&mut faaslet, &capture))
+    }
+
+    async fn initialise(&self) -> Result<(Faaslet, Capture), BakeError> {
+        let slot = Slot::reserve(&Layout::default()).map_err(|e| BakeError::Host(e.to_string()))?;
+        let stage = Stage::Bake {
+            secret: self.recipe.tenant_secret,
+            recipe: *self.identity.recipe.as_bytes(),
+        };
+        let made = Faaslet::unbooted(slot, &self.function, &self.exchange, &stage, self.deadline);
+        let mut faaslet = made.await.map_err(|error| self.refused(&error))?;
+        let (store, instance) = faaslet.parts();
+        let capture = Capture::begin(store, &instance, &self.function.plan);
+        let initialised = faaslet.initialise().await;
+        initialised.map_err(|error| self.refused(&MakeError::Wasm(error)))?;
+        Ok((faaslet, capture))
+    }
+
+    fn refused(&self, error: &MakeError) -> BakeError {
+        BakeError::Initialise(match error {
+            MakeError::Wasm(error) => {
+                let answer = crate::cell::failure(&self.function, error);
+                String::from_utf8_lossy(&answer.body).into_owned()
+            }
+            error => error.to_string(),
+        })
+    }
+
+    /// Warm-up: calls of their own, so that caches are filled and the heap has grown.
+    async fn warm(&self, faaslet: &mut Faaslet) -> Result<(), BakeError> {
+        if self.function.plan.has(Hook::Warm) {
+            let entry = Entry::Export(faaslet_abi::export::WARM.to_owned());
+            self.warm_call(faaslet, 0, entry, Vec::new()).await?;
+        }
+        for (number, input) in self.recipe.warm.iter().enumerate() {
+            self.warm_call(faaslet, number + 1, Entry::Main, input.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn warm_call(
+        &self,
+        faaslet: &mut Faaslet,
+        number: usize,
+        entry: Entry,
+        input: Vec<u8>,
+    ) -> Result<(), BakeError> {
+        let call = Call { entry, input, mode: Mode::Fresh, ..Call::making(self.deadline) };
+        let scanner = RefCell::new(Scanner::new(Arc::new(Pagemap::open())));
+        let ran = faaslet.rehearse(call, &scanner).await;
+        if ran.answer.outcome == Outcome::Returned {
+            return Ok(());
+        }
+        let message = String::from_utf8_lossy(&ran.answer.body).into_owned();
+        Err(BakeError::Warm { number, message })
+    }
+
+    fn take(&self, faaslet: &mut Faaslet, capture: &Capture) -> Result<Vec<u8>, BakeError> {
+        let files = faaslet.open_files()?;
+        let (store, instance) = faaslet.parts();
+        let monotonic = store.data().wasi.clock().monotonic_ns();
+        let globals = capture.globals(store, &instance, &self.function.plan)?;
+        let tables = capture.tables(store)?;
+        let memory = SlotMemory::new(store.data().guest_memory());
+        let max = self.function.plan.memory.max_pages;
+        let contents = ImageContents {
+            identity: self.identity,
+            memory: &memory,
+            memory_max_bytes: max.map(|pages| Bytes::wasm_pages(pages).0),
+            globals,
+            tables,
+            files: files.encode(),
+            meta: BTreeMap::from([(META_MONOTONIC.to_owned(), monotonic.to_le_bytes().to_vec())]),
+        };
+        let mut bytes = Vec::new();
+        ImageWriter::new(&contents)?.write_to(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn log(&self) -> Vec<String> {
+        let logs = std::mem::take(&mut self.exchange.desk().logs);
+        logs.into_iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
+    }
+}
+
+/// Runs a Faaslet to its end on this thread. Its time slices end by epochs, its life by deadline;
+/// a sleep during a bake only moves the clock.
+pub(crate) fn drive<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
+            return result;
+        }
+        std::thread::yield_now();
+    }
+}

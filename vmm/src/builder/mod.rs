@@ -1,0 +1,10 @@
+//! The builder: a cell that bakes.
+//!
+//! It takes a module as its author uploaded it and gives back a rewritten module's plan, an
+//! artefact and an image. Malformed and hostile modules meet it, under limits, never the monitor.
+
+mod bake;
+mod capture;
+pub mod process;
+
+pub use bake::{BakeError, BakeLimits, Baked, Phase, Recipe, bake};

@@ -1,0 +1,102 @@
+//! A call as a Faaslet sees it: what comes in, what goes out, how it ended.
+
+use std::time::{Duration, Instant};
+
+use faaslet_abi::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// Which way a call goes into its Faaslet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// From the image: a Proto-Faaslet's fork.
+    #[default]
+    Fork,
+    /// Instantiated and initialised for this call alone: the paper's plain Faaslet.
+    Fresh,
+}
+
+/// Where a call enters the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Entry {
+    /// `faaslet_main`, or `_start` of a WASI command.
+    #[default]
+    Main,
+    /// An exported function of type `() -> ()` or `() -> i32`.
+    Export(String),
+    /// A function of that type in the module's first table.
+    Table(u32),
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Unique over all hosts.
+    pub id: [u8; 16],
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// Calls between this one and the one from outside.
+    pub depth: u32,
+    /// Where it enters.
+    pub entry: Entry,
+    /// Which way it goes in.
+    pub mode: Mode,
+    /// When it is stopped.
+    pub deadline: Instant,
+    /// The HTTP request head behind it, in HTTP/1.1 syntax; empty when there is none.
+    pub request: Vec<u8>,
+    /// What the function reads.
+    pub input: Vec<u8>,
+}
+
+impl Call {
+    /// What stands in the place of a call while a Faaslet is made: nothing but a deadline.
+    #[must_use]
+    pub fn making(deadline: Instant) -> Self {
+        Self {
+            id: [0; 16],
+            attempt: 0,
+            depth: 0,
+            entry: Entry::Main,
+            mode: Mode::Fork,
+            deadline,
+            request: Vec::new(),
+            input: Vec::new(),
+        }
+    }
+}
+
+/// HTTP status and headers that a function set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// 0 when the function set none.
+    pub status: u16,
+    /// `name: value\r\n` for each header.
+    pub headers: Vec<u8>,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The way it ended.
+    pub outcome: Outcome,
+    /// The output, or the message of the failure.
+    pub body: Vec<u8>,
+    /// What an HTTP response should carry.
+    pub response: ResponseHead,
+    /// From the first instruction to the last, waiting included.
+    pub ran: Duration,
+}
+
+impl Answer {
+    /// An answer that carries a message and no output.
+    #[must_use]
+    pub fn message(outcome: Outcome, text: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            body: text.into().into_bytes(),
+            response: ResponseHead::default(),
+            ran: Duration::ZERO,
+        }
+    }
+}

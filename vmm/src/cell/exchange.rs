@@ -1,0 +1,127 @@
+//! What a Faaslet and its worker say to each other.
+//!
+//! A Faaslet is a future that owns its store; while it is suspended nobody can look inside. So
+//! what the worker has to know lies here: the call to run, what the Faaslet waits for, the calls
+//! that it chains, their answers, and its own answer. The worker reads [`Exchange::phase`] after
+//! each poll and needs no wakers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::call::{Answer, Call};
+use super::limits::{MAX_LOG_LINE_BYTES, MAX_LOG_LINES};
+
+/// What the Faaslet is doing, as the worker must know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Warm and reset: it can take a call.
+    Idle,
+    /// It wants to go on: it used up a time slice, or has just been given a call.
+    Runnable,
+    /// It waits for a chained call, at most until then.
+    Awaiting(u32, Instant),
+    /// It sleeps until then.
+    Sleeping(Instant),
+    /// Its answer is ready; polled again it resets itself.
+    Answered,
+    /// It is gone for good: its slot could not be restored.
+    Dead,
+}
+
+/// Which function a chained call goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A function of the tenant.
+    Function(String),
+    /// An exported function of the same module.
+    Export(String),
+    /// A function in the first table of the same module.
+    Table(u32),
+}
+
+/// A call that a Faaslet makes.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The caller's name for it.
+    pub handle: u32,
+    /// Where it goes.
+    pub target: Target,
+    /// What it carries.
+    pub input: Vec<u8>,
+}
+
+/// One line of a function's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// [`faaslet_abi::Level`] as a number; standard output is 2, standard error 1.
+    pub level: u8,
+    /// The text, without its line end.
+    pub text: Vec<u8>,
+}
+
+/// The state behind an [`Exchange`].
+#[derive(Debug)]
+pub struct Desk {
+    /// Invariant: written by the Faaslet before it returns from a poll, and by the worker only
+    /// to [`Phase::Runnable`].
+    pub phase: Phase,
+    /// The call to run next.
+    pub call: Option<Call>,
+    /// How the last call ended.
+    pub answer: Option<Answer>,
+    /// Calls that the Faaslet wants to make.
+    pub chains: Vec<Chain>,
+    /// Answers to chained calls that are not released yet; `None` while one runs.
+    pub results: HashMap<u32, Option<Answer>>,
+    /// Log lines of the current call.
+    pub logs: VecDeque<LogLine>,
+    /// Lines that [`MAX_LOG_LINES`] kept out.
+    pub logs_dropped: u64,
+    /// The caller wants no answer any more.
+    pub cancelled: bool,
+    /// What the last reset cost and found.
+    pub resets: u64,
+    /// Faults and mismatches that resets found, for the metrics.
+    pub reset_mismatches: u64,
+}
+
+/// Shared by one Faaslet and its worker.
+#[derive(Clone, Debug)]
+pub struct Exchange(Arc<Mutex<Desk>>);
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Desk {
+            phase: Phase::Idle,
+            call: None,
+            answer: None,
+            chains: Vec::new(),
+            results: HashMap::new(),
+            logs: VecDeque::new(),
+            logs_dropped: 0,
+            cancelled: false,
+            resets: 0,
+            reset_mismatches: 0,
+        })))
+    }
+}
+
+impl Exchange {
+    /// The state; held for a few instructions only, and never across a suspension.
+    pub fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Desk {
+    /// Keeps a log line within the bounds.
+    pub fn log(&mut self, level: u8, text: &[u8]) {
+        if self.logs.len() >= MAX_LOG_LINES {
+            self.logs_dropped += 1;
+            return;
+        }
+        let text = text[..text.len().min(MAX_LOG_LINE_BYTES)].to_vec();
+        self.logs.push_back(LogLine { level, text });
+    }
+}

@@ -1,0 +1,367 @@
+//! A Faaslet: one instance over one slot, made fresh or forked from an image, run once for each
+//! call and put back afterwards.
+//!
+//! ```text
+//!            fork / fresh            run                reset
+//!   slot ──────────────────► ready ───────► answered ──────────► ready
+//!     ▲                                        │
+//!     └──────────── recycle (remap) ◄──────────┘  trap, deadline, or the instance is not kept
+//! ```
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use faaslet_abi::Outcome;
+use faaslet_rewrite::reserved;
+use faaslet_snapshot::bytes::Bytes;
+use faaslet_snapshot::dirty::Scanner;
+use faaslet_snapshot::reset::ResetReport;
+use faaslet_snapshot::slot::{MapError, Slot};
+use faaslet_wasi::{NotSnapshottable, OpenFiles};
+use wasmtime::{Global, Instance, Ref, Store, Trap, TypedFunc, UpdateDeadline, Val};
+
+use super::backtrace;
+use super::call::{Answer, Call, Entry};
+use super::exchange::Exchange;
+use super::function::Function;
+use super::host::{Host, Stage, host_grow};
+use super::image;
+use super::stop::Stop;
+use crate::engine::with_slot;
+
+/// Time slices that a Faaslet runs before it gives way to others.
+const SLICE_TICKS: u64 = 1;
+
+/// The scanner of a worker's thread, shared by the slots that live on it.
+pub type ScannerCell = std::cell::RefCell<Scanner>;
+
+/// Why a Faaslet could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MakeError {
+    /// The slot could not be mapped.
+    #[error(transparent)]
+    Slot(#[from] MapError),
+    /// The slot could not be put back to its image.
+    #[error(transparent)]
+    Reset(#[from] faaslet_snapshot::reset::ResetError),
+    /// The function has no image to fork.
+    #[error("expected an image of {0}; it was deployed for fresh calls only; deploy it with --mode fork")]
+    NoImage(String),
+    /// The image names what the module does not have.
+    #[error("expected an image of this module: {0}; deploy the function again")]
+    Foreign(String),
+    /// Instantiation, boot or initialisation failed.
+    #[error("{0:#}")]
+    Wasm(wasmtime::Error),
+}
+
+impl From<wasmtime::Error> for MakeError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Wasm(error)
+    }
+}
+
+/// An entry of a module.
+#[derive(Clone)]
+enum EntryFunc {
+    Status(TypedFunc<(), i32>),
+    Unit(TypedFunc<(), ()>),
+}
+
+/// See the module's documentation.
+pub struct Faaslet {
+    store: Store<Host>,
+    instance: Instance,
+    main: Option<EntryFunc>,
+    after_restore: Option<TypedFunc<(), ()>>,
+    /// What the mutable globals are put back to. Empty unless the instance is kept.
+    baseline: Vec<(Global, Val)>,
+}
+
+/// How a run left its Faaslet.
+pub struct Ran {
+    /// What the caller gets.
+    pub answer: Answer,
+    /// The slot must be remapped, not reset.
+    pub poisoned: bool,
+}
+
+impl Faaslet {
+    /// A fork of the function's image over `slot`: pages mapped, globals and tables set, nothing
+    /// executed.
+    ///
+    /// # Errors
+    /// See [`MakeError`]; the slot is given up with it.
+    pub async fn fork(
+        mut slot: Slot,
+        function: &Arc<Function>,
+        exchange: &Exchange,
+        deadline: Instant,
+    ) -> Result<Self, MakeError> {
+        let image = function.image.clone().ok_or_else(|| MakeError::NoImage(function.name.clone()))?;
+        slot.map(image.memory())?;
+        slot.set_limit(function.memory_limit());
+        let mut faaslet = Self::instantiate(slot, function, exchange, &Stage::Run, deadline).await?;
+        let Self { store, instance, .. } = &mut faaslet;
+        faaslet.baseline = image::restore(store, instance, &image)?;
+        faaslet.bind_entries()?;
+        Ok(faaslet)
+    }
+
+    /// A fresh Faaslet over `slot`: booted and initialised.
+    ///
+    /// # Errors
+    /// See [`MakeError`]; the slot is given up with it.
+    pub async fn fresh(
+        mut slot: Slot,
+        function: &Arc<Function>,
+        exchange: &Exchange,
+        stage: &Stage,
+        deadline: Instant,
+    ) -> Result<Self, MakeError> {
+        let mut faaslet = Self::unbooted(slot, function, exchange, stage, deadline).await?;
+        faaslet.initialise().await?;
+        Ok(faaslet)
+    }
+
+    /// As [`Faaslet::fresh`], before anything ran in it.
+    pub(crate) async fn unbooted(
+        mut slot: Slot,
+        function: &Arc<Function>,
+        exchange: &Exchange,
+        stage: &Stage,
+        deadline: Instant,
+    ) -> Result<Self, MakeError> {
+        slot.map_empty(Bytes::wasm_pages(function.plan.memory.min_pages))?;
+        slot.set_limit(function.memory_limit());
+        let mut faaslet = Self::instantiate(slot, function, exchange, stage, deadline).await?;
+        faaslet.bind_entries()?;
+        Ok(faaslet)
+    }
+
+    async fn instantiate(
+        slot: Slot,
+        function: &Arc<Function>,
+        exchange: &Exchange,
+        stage: &Stage,
+        deadline: Instant,
+    ) -> Result<Self, MakeError> {
+        let base = slot.base();
+        let host = Host::new(slot, function, exchange, stage, deadline);
+        let mut store = Store::new(function.pre.module().engine(), host);
+        store.epoch_deadline_callback(|caller| slice(caller.data()));
+        store.set_epoch_deadline(SLICE_TICKS);
+        let instance = {
+            let mut made = pin!(function.pre.instantiate_async(&mut store));
+            poll_fn(|cx| with_slot(base, || made.as_mut().poll(cx))).await?
+        };
+        let mut faaslet = Self { store, instance, main: None, after_restore: None, baseline: Vec::new() };
+        faaslet.bind_memory()?;
+        Ok(faaslet)
+    }
+
+    /// Ties the module's size and growth to the slot.
+    fn bind_memory(&mut self) -> wasmtime::Result<()> {
+        let Self { store, instance, .. } = self;
+        if let Some(size) = instance.get_global(&mut *store, reserved::SIZE) {
+            let bytes = store.data().slot.size().0 as i64;
+            size.set(&mut *store, Val::I64(bytes))?;
+            store.data_mut().size = Some(size);
+        }
+        if let Some(table) = instance.get_table(&mut *store, reserved::CALLS) {
+            let grow = host_grow(&mut *store);
+            table.set(&mut *store, 0, Ref::Func(Some(grow)))?;
+        }
+        Ok(())
+    }
+
+    /// Boot, constructors, the module's own initialisation.
+    pub(crate) async fn initialise(&mut self) -> wasmtime::Result<()> {
+        let command = self.store.data().function.plan.entry == faaslet_rewrite::Entry::Command;
+        self.call_unit(reserved::BOOT).await?;
+        if !command {
+            self.call_unit(faaslet_abi::export::INITIALIZE).await?;
+        }
+        self.call_unit(faaslet_abi::export::INIT).await
+    }
+
+    /// Calls an exported function that takes and returns nothing, if the module has it.
+    pub(crate) async fn call_unit(&mut self, name: &str) -> wasmtime::Result<()> {
+        let Some(func) = self.instance.get_func(&mut self.store, name) else { return Ok(()) };
+        func.typed::<(), ()>(&self.store)?.call_async(&mut self.store, ()).await
+    }
+
+    fn bind_entries(&mut self) -> wasmtime::Result<()> {
+        let Self { store, instance, .. } = self;
+        let name = match store.data().function.plan.entry {
+            faaslet_rewrite::Entry::Command => faaslet_abi::export::START,
+            faaslet_rewrite::Entry::Main { .. } | faaslet_rewrite::Entry::Absent => {
+                faaslet_abi::export::MAIN
+            }
+        };
+        self.main = match instance.get_func(&mut *store, name) {
+            Some(func) => Some(entry(&*store, &func)?),
+            None => None,
+        };
+        let hook = faaslet_abi::export::AFTER_RESTORE;
+        self.after_restore = match instance.get_func(&mut *store, hook) {
+            Some(func) => Some(func.typed(&*store)?),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Runs one call to its end.
+    pub async fn run(&mut self, call: Call, scanner: &ScannerCell) -> Ran {
+        let started = Instant::now();
+        let entry = call.entry.clone();
+        let host = self.store.data_mut();
+        host.slot.enter(&scanner.borrow());
+        host.begin(call);
+        self.store.set_epoch_deadline(SLICE_TICKS);
+        let result = self.enter(&entry).await;
+        let mut ran = self.finish(result);
+        ran.answer.ran = started.elapsed();
+        ran
+    }
+
+    /// Runs a call of the warm-up, which sees the clock and the random bytes of the bake.
+    pub(crate) async fn rehearse(&mut self, call: Call, scanner: &ScannerCell) -> Ran {
+        let entry = call.entry.clone();
+        let host = self.store.data_mut();
+        host.slot.enter(&scanner.borrow());
+        host.rehearse(call);
+        let result = self.enter(&entry).await;
+        self.finish(result)
+    }
+
+    /// Descriptors that the guest holds, as an image keeps them.
+    pub(crate) fn open_files(&mut self) -> Result<OpenFiles, NotSnapshottable> {
+        self.store.data_mut().wasi.snapshot_files()
+    }
+
+    async fn enter(&mut self, entry: &Entry) -> wasmtime::Result<i32> {
+        if let Some(hook) = &self.after_restore {
+            hook.call_async(&mut self.store, ()).await?;
+        }
+        let func = match entry {
+            Entry::Main => self.main.clone(),
+            Entry::Export(name) => self.export(name)?,
+            Entry::Table(index) => self.element(*index)?,
+        };
+        match func {
+            Some(EntryFunc::Status(func)) => func.call_async(&mut self.store, ()).await,
+            Some(EntryFunc::Unit(func)) => func.call_async(&mut self.store, ()).await.map(|()| 0),
+            None => Err(wasmtime::format_err!("expected an entry {entry:?} in this module; found none")),
+        }
+    }
+
+    fn export(&mut self, name: &str) -> wasmtime::Result<Option<EntryFunc>> {
+        if name.starts_with(reserved::PREFIX) {
+            return Ok(None);
+        }
+        match self.instance.get_func(&mut self.store, name) {
+            Some(func) => entry(&self.store, &func).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn element(&mut self, index: u32) -> wasmtime::Result<Option<EntryFunc>> {
+        let Some(table) = self.instance.get_table(&mut self.store, &reserved::table(0))
+        else {
+            return Ok(None);
+        };
+        match table.get(&mut self.store, u64::from(index)) {
+            Some(Ref::Func(Some(func))) => entry(&self.store, &func).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn finish(&mut self, result: wasmtime::Result<i32>) -> Ran {
+        let host = self.store.data_mut();
+        let status = match result {
+            Ok(status) => status,
+            Err(error) => match error.downcast_ref::<Stop>() {
+                Some(Stop::Exit(status)) => *status as i32,
+                _ => return Ran { answer: failure(&host.function, &error), poisoned: true },
+            },
+        };
+        host.wasi.console().finish();
+        Ran { answer: returned(host, status), poisoned: false }
+    }
+
+    /// Puts memory and globals back to the image, off the caller's path.
+    ///
+    /// # Errors
+    /// When the slot cannot be put back; it must be recycled then.
+    pub fn reset(&mut self, scanner: &ScannerCell) -> Result<ResetReport, MakeError> {
+        for (global, value) in &self.baseline {
+            global.set(&mut self.store, *value)?;
+        }
+        Ok(self.store.data_mut().slot.reset(&mut scanner.borrow_mut())?)
+    }
+
+    /// Whether this instance may serve another call after [`Faaslet::reset`].
+    pub fn kept(&self) -> bool {
+        let function = &self.store.data().function;
+        function.image.is_some() && function.plan.keep.is_ok()
+    }
+
+    /// The store, for the bake.
+    pub(crate) fn parts(&mut self) -> (&mut Store<Host>, Instance) {
+        (&mut self.store, self.instance)
+    }
+
+    /// Drops the instance and gives the slot back; its pages are whatever the instance left.
+    pub fn into_slot(self) -> Slot {
+        self.store.into_data().slot
+    }
+}
+
+/// The answer of an entry that returned.
+fn returned(host: &mut Host, status: i32) -> Answer {
+    let message = std::mem::take(&mut host.running.error);
+    let response = std::mem::take(&mut host.running.response);
+    let (outcome, body) = match status {
+        0 => (Outcome::Returned, std::mem::take(&mut host.wasi.console().output)),
+        _ if !message.is_empty() => (Outcome::Failed, message),
+        status => (Outcome::Failed, format!("the function returned {status}").into_bytes()),
+    };
+    Answer { outcome, body, response, ran: Duration::ZERO }
+}
+
+/// The answer of one that did not.
+pub(crate) fn failure(function: &Function, error: &wasmtime::Error) -> Answer {
+    match error.downcast_ref::<Stop>() {
+        Some(stop @ (Stop::Deadline | Stop::Cancelled)) => {
+            Answer::message(Outcome::TimedOut, stop.to_string())
+        }
+        _ => Answer::message(Outcome::Trapped, backtrace::render(function, error)),
+    }
+}
+
+/// The answer to "may it go on" at the end of a time slice.
+fn slice(host: &Host) -> wasmtime::Result<UpdateDeadline> {
+    if host.exchange.desk().cancelled {
+        return Err(Stop::Cancelled.into());
+    }
+    if Instant::now() >= host.running.call.deadline {
+        return Err(Stop::Deadline.into());
+    }
+    Ok(UpdateDeadline::Yield(SLICE_TICKS))
+}
+
+fn entry(store: &Store<Host>, func: &wasmtime::Func) -> wasmtime::Result<EntryFunc> {
+    if let Ok(func) = func.typed::<(), i32>(store) {
+        return Ok(EntryFunc::Status(func));
+    }
+    func.typed::<(), ()>(store).map(EntryFunc::Unit)
+}
+
+/// Whether an error is a trap of Wasm itself, for tests and metrics.
+#[must_use]
+pub fn is_trap(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<Trap>().is_some()
+}

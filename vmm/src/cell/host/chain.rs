@@ -1,0 +1,177 @@
+//! Calls from function to function. The host interface only writes down what is wanted; the
+//! worker's queue runs it.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use faaslet_abi::{IMPORT_MODULE as FAASLET, Status, import};
+use faaslet_rewrite::reserved;
+use wasmtime::{Caller, Extern, Func, Linker, Ref};
+
+use super::{Host, HostResult, code, fill, length};
+use crate::cell::exchange::{Chain, Exchange, Phase, Target};
+use crate::cell::limits::{MAX_NAME_BYTES, MAX_OPEN_CHAINS};
+use crate::cell::stop::Stop;
+
+pub(super) fn bind(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    calls(linker)?;
+    results(linker)?;
+    linker.func_wrap_async(
+        FAASLET,
+        import::AWAIT,
+        |host: Caller<'_, Host>, (handle, timeout_ms): (u32, i64)| {
+            Box::new(async move { await_result(host, handle, timeout_ms).await })
+        },
+    )?;
+    Ok(())
+}
+
+fn calls(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.func_wrap(
+        FAASLET,
+        import::CALL,
+        |mut host: Caller<'_, Host>, name: u32, name_len: u32, input: u32, input_len: u32| {
+            let host = host.data_mut();
+            let target = host.text(name, name_len, MAX_NAME_BYTES).map(Target::Function);
+            code(target.and_then(|target| chain(host, target, input, input_len)))
+        },
+    )?;
+    linker.func_wrap(
+        FAASLET,
+        import::CALL_EXPORT,
+        |mut host: Caller<'_, Host>, name: u32, name_len: u32, input: u32, input_len: u32| {
+            let name = host.data().text(name, name_len, MAX_NAME_BYTES);
+            let target = name.and_then(|name| export(&mut host, name));
+            code(target.and_then(|target| chain(host.data_mut(), target, input, input_len)))
+        },
+    )?;
+    linker.func_wrap(
+        FAASLET,
+        import::CALL_TABLE,
+        |mut host: Caller<'_, Host>, index: u32, input: u32, input_len: u32| {
+            let target = element(&mut host, index);
+            code(target.and_then(|target| chain(host.data_mut(), target, input, input_len)))
+        },
+    )?;
+    Ok(())
+}
+
+fn results(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    linker.func_wrap(FAASLET, import::RESULT_LEN, |host: Caller<'_, Host>, handle: u32| {
+        code(with_result(host.data(), handle, length_of))
+    })?;
+    linker.func_wrap(
+        FAASLET,
+        import::RESULT_READ,
+        |host: Caller<'_, Host>, handle: u32, offset: u32, ptr: u32, len: u32| {
+            let host = host.data();
+            code(with_result(host, handle, |body| fill(&host.memory, body, offset, ptr, len)))
+        },
+    )?;
+    linker.func_wrap(FAASLET, import::RELEASE, |host: Caller<'_, Host>, handle: u32| {
+        code(release(&host.data().exchange, handle))
+    })?;
+    Ok(())
+}
+
+fn length_of(body: &[u8]) -> HostResult {
+    length(body.len())
+}
+
+/// A function of this module that can be an entry.
+fn export(caller: &mut Caller<'_, Host>, name: String) -> Result<Target, Status> {
+    if name.starts_with(reserved::PREFIX) {
+        return Err(Status::NotFound);
+    }
+    let func = caller.get_export(&name).and_then(Extern::into_func);
+    if func.is_some_and(|func| is_entry(caller, &func)) {
+        return Ok(Target::Export(name));
+    }
+    Err(Status::NotFound)
+}
+
+/// A function in this module's first table that can be an entry.
+fn element(caller: &mut Caller<'_, Host>, index: u32) -> Result<Target, Status> {
+    let table = caller.get_export(&reserved::table(0)).and_then(Extern::into_table);
+    let element = table.and_then(|table| table.get(&mut *caller, u64::from(index)));
+    match element {
+        Some(Ref::Func(Some(func))) if is_entry(caller, &func) => Ok(Target::Table(index)),
+        _ => Err(Status::NotFound),
+    }
+}
+
+fn is_entry(caller: &Caller<'_, Host>, func: &Func) -> bool {
+    func.typed::<(), i32>(caller).is_ok() || func.typed::<(), ()>(caller).is_ok()
+}
+
+/// Writes a call down for the worker and returns its handle.
+fn chain(host: &mut Host, target: Target, ptr: u32, len: u32) -> HostResult {
+    if !host.running.chains {
+        return Err(Status::Denied);
+    }
+    if len as usize > host.function.limits.output_bytes {
+        return Err(Status::TooLarge);
+    }
+    if host.running.call.depth + 1 >= host.function.limits.depth {
+        return Err(Status::TooDeep);
+    }
+    let input = host.bytes(ptr, len)?;
+    let handle = host.running.next_handle;
+    let mut desk = host.exchange.desk();
+    if desk.results.len() >= MAX_OPEN_CHAINS {
+        return Err(Status::Busy);
+    }
+    host.running.next_handle += 1;
+    desk.results.insert(handle, None);
+    desk.chains.push(Chain { handle, target, input });
+    length(handle as usize)
+}
+
+/// Gives the body of an awaited call to `read`.
+fn with_result(host: &Host, handle: u32, read: impl FnOnce(&[u8]) -> HostResult) -> HostResult {
+    let desk = host.exchange.desk();
+    match desk.results.get(&handle) {
+        None => Err(Status::BadHandle),
+        Some(None) => Err(Status::Pending),
+        Some(Some(answer)) => read(&answer.body),
+    }
+}
+
+fn release(exchange: &Exchange, handle: u32) -> HostResult {
+    let mut desk = exchange.desk();
+    desk.chains.retain(|chain| chain.handle != handle);
+    desk.results.remove(&handle).map(|_| 0).ok_or(Status::BadHandle)
+}
+
+/// Suspends the Faaslet until the call has ended, and holds no thread meanwhile.
+async fn await_result(
+    host: Caller<'_, Host>,
+    handle: u32,
+    timeout_ms: i64,
+) -> wasmtime::Result<i32> {
+    let deadline = host.data().running.call.deadline;
+    let until = u64::try_from(timeout_ms)
+        .ok()
+        .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)))
+        .map_or(deadline, |until| until.min(deadline));
+    let exchange = host.data().exchange.clone();
+    poll_fn(move |_| {
+        let now = Instant::now();
+        let mut desk = exchange.desk();
+        if desk.cancelled {
+            return Poll::Ready(Err(Stop::Cancelled.into()));
+        }
+        match desk.results.get(&handle) {
+            None => Poll::Ready(Ok(Status::BadHandle as i32)),
+            Some(Some(answer)) => Poll::Ready(Ok(answer.outcome as i32)),
+            Some(None) if now >= deadline => Poll::Ready(Err(Stop::Deadline.into())),
+            Some(None) if now >= until => Poll::Ready(Ok(Status::TimedOut as i32)),
+            Some(None) => {
+                desk.phase = Phase::Awaiting(handle, until);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

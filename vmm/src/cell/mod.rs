@@ -1,0 +1,38 @@
+//! A cell: the process that runs the Faaslets of one tenant.
+//!
+//! What it is: slots, the host interface, and the queue of each worker thread. What it is not:
+//! scheduling between hosts, names beyond its tenant, or compiling. Start at [`Worker`] for the
+//! order of things, at [`Faaslet`] for one call.
+
+mod backtrace;
+mod call;
+mod exchange;
+mod faaslet;
+mod file;
+mod function;
+mod host;
+pub(crate) mod image;
+mod limits;
+mod live;
+mod peers;
+pub mod process;
+mod stop;
+mod streams;
+mod thread;
+mod ticker;
+mod worker;
+
+pub use call::{Answer, Call, Entry, Mode, ResponseHead};
+pub use exchange::{Exchange, LogLine};
+pub use faaslet::{Faaslet, MakeError, Ran, ScannerCell};
+pub(crate) use faaslet::failure;
+pub(crate) use host::{Stage, linker};
+pub(crate) use file::read_all;
+pub use function::{Function, Source};
+pub use limits::Limits;
+pub use stop::Stop;
+pub use ticker::Ticker;
+pub use worker::{Counts, Departure, MAX_QUEUED_CALLS, Origin, Outside, Parent, Worker};
+
+#[cfg(test)]
+mod tests;

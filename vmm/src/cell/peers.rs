@@ -1,0 +1,82 @@
+//! What the threads of a cell say to each other: a bounded inbox for each worker.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use faaslet_ring::Waker;
+use faaslet_wasi::Config;
+
+use super::call::Answer;
+use super::function::Function;
+use super::worker::{Departure, Parent};
+
+/// Chained calls that wait in the inbox of one worker.
+pub const MAX_DEPARTURES: usize = 1024;
+
+/// Something for a worker to do.
+pub enum Post {
+    /// Serve this function.
+    Add(Arc<Function>),
+    /// Serve it no longer.
+    Remove(u32),
+    /// Environment and folders of a function have changed.
+    Settings(u32, Arc<Config>),
+    /// Run a chained call of another worker.
+    Run(Departure),
+    /// A chained call of yours ended.
+    Done(Parent, Answer),
+}
+
+/// The inbox of one worker.
+pub struct Inbox {
+    posts: Mutex<VecDeque<Post>>,
+    /// Chained calls in `posts` and under way on this worker, as others see its load.
+    load: AtomicUsize,
+    waker: Waker,
+}
+
+impl Inbox {
+    /// An empty inbox; a post wakes the worker by `waker`.
+    pub fn new(waker: Waker) -> Self {
+        Self { posts: Mutex::default(), load: AtomicUsize::new(0), waker }
+    }
+
+    /// Posts, in order, and wakes the worker. Gives a chained call back when there is no room;
+    /// everything else is bounded by who sends it (the monitor's orders, and answers to calls that
+    /// were taken).
+    pub fn post(&self, post: Post) -> Result<(), Departure> {
+        let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Post::Run(departure) = post {
+            if posts.len() >= MAX_DEPARTURES {
+                return Err(departure);
+            }
+            posts.push_back(Post::Run(departure));
+        } else {
+            posts.push_back(post);
+        }
+        drop(posts);
+        self.waker.wake();
+        Ok(())
+    }
+
+    /// The oldest post.
+    pub fn take(&self) -> Option<Post> {
+        self.posts.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Whether a post waits.
+    pub fn waiting(&self) -> bool {
+        !self.posts.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Tells others how busy this worker is.
+    pub fn set_load(&self, load: usize) {
+        self.load.store(load, Ordering::Relaxed);
+    }
+
+    /// How busy it is.
+    pub fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,205 @@
+//! The process of a cell: enters the jail, starts its workers, and obeys the monitor's orders.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use faaslet_ring::{CellEnd, RingFds};
+use faaslet_sandbox::filter::Role;
+use faaslet_sandbox::jail::{self, Policy};
+use faaslet_sandbox::{Socket, Strictness};
+use faaslet_snapshot::dirty::Pagemap;
+use faaslet_snapshot::image::Image;
+use faaslet_wasi::{Config, OpenFiles, Preopen};
+use wasmtime::{Engine, Linker};
+
+use super::function::{Function, Source};
+use super::host::{self, Host};
+use super::peers::{Inbox, Post};
+use super::ticker::Ticker;
+use super::{file, thread as worker_thread};
+use crate::control::{FunctionHead, Order, Report, SettingsHead};
+use crate::engine;
+
+/// First argument of a cell's process.
+pub const ROLE: &str = "__cell";
+
+/// Descriptors of each ring: its memory and its bell.
+const RING_DESCRIPTORS: usize = 2;
+
+/// A cell that runs.
+struct Process {
+    socket: Socket,
+    engine: Engine,
+    linker: Linker<Host>,
+    tenant: String,
+    inboxes: Arc<[Inbox]>,
+}
+
+/// Runs a cell until the monitor ends it.
+#[must_use]
+pub fn main(limits: jail::Limits) -> ExitCode {
+    match run(limits) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("cell: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(limits: jail::Limits) -> Result<(), String> {
+    let pagemap = Arc::new(Pagemap::open());
+    let keep: Vec<_> = pagemap.descriptor().into_iter().collect();
+    let policy = Policy {
+        role: Role::Cell,
+        strictness: Strictness::Degrade,
+        limits,
+        run_as: None,
+        keep: &keep,
+    };
+    let socket = Socket::inherited().ok_or("no socket to the monitor")?;
+    let jailed = jail::enter(&socket, &policy).map_err(|error| error.to_string())?;
+    let missing = jailed.missing.iter().map(ToString::to_string).collect();
+    let mut process = Process::start(socket, &pagemap)?;
+    process.report(&Report::Ready { missing })?;
+    process.obey()
+}
+
+impl Process {
+    fn start(socket: Socket, pagemap: &Arc<Pagemap>) -> Result<Self, String> {
+        let message = socket.recv().map_err(|error| error.to_string())?;
+        let order = serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
+        let Order::Start { tenant, workers, slots } = order else {
+            return Err(format!("expected the order to start; found {order:?}"));
+        };
+        let engine = engine::engine().map_err(|error| format!("{error:#}"))?;
+        let linker = host::linker(&engine).map_err(|error| format!("{error:#}"))?;
+        let rings = rings(message.descriptors, workers as usize)?;
+        let inboxes: Arc<[Inbox]> = rings.iter().map(|ring| Inbox::new(ring.waker())).collect();
+        let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
+        for (number, ring) in rings.into_iter().enumerate() {
+            let (inboxes, pagemap, ticker) = (Arc::clone(&inboxes), Arc::clone(pagemap), ticker.clone());
+            let run = move || {
+                let ended = worker_thread::run(number, ring, inboxes, &pagemap, slots as usize, &ticker);
+                if let Err(error) = ended {
+                    eprintln!("cell: worker {number}: {error}");
+                }
+                std::process::exit(1);
+            };
+            let name = format!("worker {number}");
+            thread::Builder::new().name(name).spawn(run).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { socket, engine, linker, tenant, inboxes })
+    }
+
+    fn report(&self, report: &Report) -> Result<(), String> {
+        let bytes = serde_json::to_vec(report).map_err(|error| error.to_string())?;
+        self.socket.send(&bytes, &[]).map_err(|error| error.to_string())
+    }
+
+    fn obey(&mut self) -> Result<(), String> {
+        loop {
+            // The monitor ends a cell by closing the socket.
+            let Ok(message) = self.socket.recv() else { return Ok(()) };
+            if message.bytes.is_empty() {
+                return Ok(());
+            }
+            let order = serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
+            let mut descriptors = message.descriptors.into_iter();
+            match order {
+                Order::Start { .. } => return Err("started twice".into()),
+                Order::Function(head) => {
+                    let number = head.number;
+                    let report = match self.add(*head, &mut descriptors) {
+                        Ok(()) => Report::Added { number },
+                        Err(message) => Report::Failed { number, message },
+                    };
+                    self.report(&report)?;
+                }
+                Order::Settings { number, settings } => {
+                    let settings = Arc::new(config(settings, &mut descriptors)?);
+                    self.post(|| Post::Settings(number, Arc::clone(&settings)));
+                }
+                Order::Remove { number } => self.post(|| Post::Remove(number)),
+            }
+        }
+    }
+
+    fn post(&self, post: impl Fn() -> Post) {
+        for inbox in self.inboxes.iter() {
+            // Only chained calls are ever given back.
+            let _ = inbox.post(post());
+        }
+    }
+
+    fn add(
+        &self,
+        head: FunctionHead,
+        descriptors: &mut impl Iterator<Item = OwnedFd>,
+    ) -> Result<(), String> {
+        let mut next = || descriptors.next().ok_or("a descriptor is missing");
+        let (artefact, original, blob) = (next()?, next()?, next()?);
+        let memory = if head.image { Some(next()?) } else { None };
+        let blob = file::read_all(&File::from(blob)).map_err(|error| error.to_string())?;
+        let (plan, image) = blob.split_at_checked(head.plan_bytes).ok_or("the plan is cut short")?;
+        let plan = serde_json::from_slice(plan).map_err(|error| error.to_string())?;
+        let image = match memory {
+            None => None,
+            Some(memory) => {
+                let image = Image::from_parts(memory, image).map_err(|error| error.to_string())?;
+                Some(Arc::new(image))
+            }
+        };
+        let mut settings = config(head.settings, descriptors)?;
+        if let Some(image) = &image {
+            let files = OpenFiles::decode(image.head().files()).map_err(|error| error.to_string())?;
+            settings = settings.with_open_files(files);
+        }
+        let module = engine::load(&self.engine, File::from(artefact));
+        let module = module.map_err(|error| error.to_string())?;
+        let source = Source {
+            number: head.number,
+            tenant: self.tenant.clone(),
+            name: head.name,
+            version: head.version,
+            plan,
+            original: Some(File::from(original)),
+            image,
+            limits: head.limits,
+            mode: head.mode,
+            settings: Arc::new(settings),
+        };
+        let function = Function::new(source, &module, &self.linker);
+        let function = Arc::new(function.map_err(|error| format!("{error:#}"))?);
+        self.post(|| Post::Add(Arc::clone(&function)));
+        Ok(())
+    }
+}
+
+fn rings(descriptors: Vec<OwnedFd>, workers: usize) -> Result<Vec<CellEnd>, String> {
+    if workers == 0 || descriptors.len() != workers * RING_DESCRIPTORS {
+        return Err(format!("expected two descriptors for each of {workers} workers; found {}", descriptors.len()));
+    }
+    let mut descriptors = descriptors.into_iter();
+    let mut rings = Vec::with_capacity(workers);
+    while let (Some(memory), Some(bell)) = (descriptors.next(), descriptors.next()) {
+        let ring = CellEnd::attach(RingFds { memory, bell });
+        rings.push(ring.map_err(|error| error.to_string())?);
+    }
+    Ok(rings)
+}
+
+fn config(
+    head: SettingsHead,
+    descriptors: &mut impl Iterator<Item = OwnedFd>,
+) -> Result<Config, String> {
+    let mut folders = Vec::with_capacity(head.folders.len());
+    for folder in head.folders {
+        let descriptor = descriptors.next().ok_or("a folder's descriptor is missing")?;
+        folders.push(Preopen::new(folder.guest, descriptor, folder.read_only));
+    }
+    Config::new(&head.args, &head.env, folders).map_err(|error| error.to_string())
+}

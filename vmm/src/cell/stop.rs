@@ -1,0 +1,15 @@
+//! Why a Faaslet stopped before its entry returned, as host functions and the epoch tell it.
+
+/// Raised as a trap by the host side.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The call's deadline passed.
+    #[error("the call's deadline passed")]
+    Deadline,
+    /// The caller is gone or asked to stop.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// `proc_exit` of WASI.
+    #[error("exit with status {0}")]
+    Exit(u32),
+}

@@ -1,0 +1,83 @@
+//! The streams of one call: its input, its output, and what it prints.
+
+use faaslet_wasi::{Console, Errno, Lines, Stdio};
+
+use super::exchange::Exchange;
+
+/// Level of a printed line in the log.
+const PRINTED: u8 = faaslet_abi::Level::Info as u8;
+/// Level of a line printed to the error stream.
+const PRINTED_ERROR: u8 = faaslet_abi::Level::Warn as u8;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// What the caller sent.
+    pub(crate) input: Vec<u8>,
+    /// What the caller gets.
+    pub(crate) output: Vec<u8>,
+    /// Most bytes of `output`.
+    limit: usize,
+    /// How much of `input` was read as a stream.
+    read: usize,
+    /// The standard output is the output; otherwise it goes to the log.
+    command: bool,
+    lines: [Lines; 2],
+    exchange: Exchange,
+}
+
+impl Streams {
+    /// Streams over `input`, with an output of at most `limit` bytes.
+    pub(crate) fn new(input: Vec<u8>, limit: usize, command: bool, exchange: Exchange) -> Self {
+        let lines = [Lines::default(), Lines::default()];
+        Self { input, output: Vec::new(), limit, read: 0, command, lines, exchange }
+    }
+
+    /// Most bytes of the output.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Ends lines that were left open; the call is over.
+    pub(crate) fn finish(&mut self) {
+        for lines in &mut self.lines {
+            lines.finish();
+        }
+        self.log();
+    }
+
+    fn log(&mut self) {
+        for (lines, level) in self.lines.iter_mut().zip([PRINTED, PRINTED_ERROR]) {
+            while let Some(line) = lines.pop() {
+                self.exchange.desk().log(level, line.as_bytes());
+            }
+        }
+    }
+}
+
+impl Console for Streams {
+    fn read_input(&mut self, buf: &mut [u8]) -> Result<usize, Errno> {
+        let rest = &self.input[self.read..];
+        let length = rest.len().min(buf.len());
+        buf[..length].copy_from_slice(&rest[..length]);
+        self.read += length;
+        Ok(length)
+    }
+
+    fn print(&mut self, stream: Stdio, bytes: &[u8]) -> Result<(), Errno> {
+        if stream == Stdio::Output && self.command {
+            if bytes.len() > self.limit - self.output.len() {
+                return Err(Errno::Nospc);
+            }
+            self.output.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.lines[usize::from(stream == Stdio::Error)].push(bytes);
+        self.log();
+        Ok(())
+    }
+
+    fn note(&mut self, line: &str) {
+        self.exchange.desk().log(PRINTED_ERROR, line.as_bytes());
+    }
+}

@@ -1,0 +1,285 @@
+//! The thread of a worker: it takes calls off the ring and posts out of the inbox, turns the
+//! worker, and waits when there is nothing to do.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use faaslet_abi::Outcome;
+use faaslet_ring::{Broken, CellEnd, PushError, WaitError};
+use faaslet_snapshot::dirty::Pagemap;
+
+use super::call::{Answer, Call, Entry, Mode, ResponseHead};
+use super::exchange::LogLine;
+use super::function::Function;
+use super::peers::{Inbox, Post};
+use super::ticker::Ticker;
+use super::worker::{Departure, Origin, Outside, Parent, Worker};
+use crate::wire::{self, ArchivedCallHead, ArchivedToCell, FromCell, WireError};
+
+/// Messages taken off the ring before the worker turns again.
+const MAX_MESSAGES_AT_ONCE: usize = 64;
+/// Turns before ring and inbox are looked at again.
+const MAX_TURNS_AT_ONCE: usize = 64;
+/// Chained calls that may be at the monitor at the same time.
+const MAX_CHAINS_OUT: usize = 4096;
+/// How often counts are told while there is work.
+const COUNTS_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a worker ends: the monitor is gone or broken, and the cell ends with it.
+#[derive(Debug, thiserror::Error)]
+pub enum ThreadError {
+    /// The ring is broken.
+    #[error(transparent)]
+    Ring(#[from] Broken),
+    /// Waiting on it failed.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// A message is none.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+/// What a worker thread has beside its worker.
+pub(crate) struct ToOthers {
+    ring: CellEnd,
+    number: usize,
+    inboxes: Arc<[Inbox]>,
+    chains: HashMap<u64, Parent>,
+    next_chain: u64,
+    failed: Option<Broken>,
+}
+
+/// Runs a worker until the cell ends.
+pub(crate) fn run(
+    number: usize,
+    ring: CellEnd,
+    inboxes: Arc<[Inbox]>,
+    pagemap: &Arc<Pagemap>,
+    slots: usize,
+    ticker: &Ticker,
+) -> Result<(), ThreadError> {
+    let outside = ToOthers {
+        ring,
+        number,
+        inboxes,
+        chains: HashMap::new(),
+        next_chain: 0,
+        failed: None,
+    };
+    let mut worker = Worker::new(number as u32, pagemap, slots, outside);
+    let mut message = Vec::new();
+    let mut told = Instant::now();
+    ticker.begin();
+    loop {
+        take_messages(&mut worker, &mut message)?;
+        take_posts(&mut worker);
+        if worker.next_timer().is_some() {
+            worker.fire(Instant::now());
+        }
+        for _ in 0..MAX_TURNS_AT_ONCE {
+            if !worker.turn() {
+                break;
+            }
+        }
+        if told.elapsed() > COUNTS_EVERY {
+            told = Instant::now();
+            tell_counts(&mut worker);
+        }
+        worker.outside().pump()?;
+        if !worker.busy() {
+            wait(&mut worker, ticker)?;
+        }
+    }
+}
+
+fn wait(worker: &mut Worker<ToOthers>, ticker: &Ticker) -> Result<(), ThreadError> {
+    let timer = worker.next_timer();
+    let timeout = timer.map(|at| at.saturating_duration_since(Instant::now()));
+    let outside = worker.outside();
+    let inbox = &outside.inboxes[outside.number];
+    inbox.set_load(0);
+    ticker.end();
+    let woken = outside.ring.wait(timeout, || inbox.waiting());
+    ticker.begin();
+    inbox.set_load(1);
+    woken?;
+    Ok(())
+}
+
+fn take_messages(
+    worker: &mut Worker<ToOthers>,
+    message: &mut Vec<u8>,
+) -> Result<(), ThreadError> {
+    for _ in 0..MAX_MESSAGES_AT_ONCE {
+        if !worker.outside().ring.try_recv(message)? {
+            return Ok(());
+        }
+        let (head, payload) = wire::split(message)?;
+        match wire::to_cell(head)? {
+            ArchivedToCell::Call(head) => call(worker, head, payload),
+            ArchivedToCell::Cancel { number } => worker.cancel(number.to_native()),
+            ArchivedToCell::Chained { number, outcome } => {
+                chained(worker, number.to_native(), outcome.to_native(), payload);
+            }
+            ArchivedToCell::Prewarm { function, slots } => {
+                worker.prewarm(function.to_native(), slots.to_native() as usize);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn call(worker: &mut Worker<ToOthers>, head: &ArchivedCallHead, payload: &[u8]) {
+    let request = (head.request_bytes.to_native() as usize).min(payload.len());
+    let (request, input) = payload.split_at(request);
+    let function = head.function.to_native();
+    let mode = match head.mode {
+        1 => Mode::Fork,
+        2 => Mode::Fresh,
+        _ => worker.mode_of(function),
+    };
+    let now = Instant::now();
+    let left = Duration::from_micros(head.deadline_us.to_native());
+    let call = Call {
+        id: head.id,
+        attempt: head.attempt.to_native(),
+        depth: head.depth.to_native(),
+        entry: Entry::Main,
+        mode,
+        deadline: now.checked_add(left).unwrap_or(now),
+        request: request.to_vec(),
+        input: input.to_vec(),
+    };
+    worker.submit(function, call, Origin::Outside(head.number.to_native()));
+}
+
+fn chained(worker: &mut Worker<ToOthers>, number: u64, outcome: i32, body: &[u8]) {
+    let Some(parent) = worker.outside().chains.remove(&number) else { return };
+    let answer = Answer {
+        outcome: Outcome::from_i32(outcome).unwrap_or(Outcome::Lost),
+        body: body.to_vec(),
+        response: ResponseHead::default(),
+        ran: Duration::ZERO,
+    };
+    worker.chained(parent, answer);
+}
+
+fn take_posts(worker: &mut Worker<ToOthers>) {
+    loop {
+        let outside = worker.outside();
+        let Some(post) = outside.inboxes[outside.number].take() else { return };
+        match post {
+            Post::Add(function) => worker.add(function),
+            Post::Remove(number) => worker.remove(number),
+            Post::Settings(number, settings) => worker.set_settings(number, settings),
+            Post::Done(parent, answer) => worker.chained(parent, answer),
+            Post::Run(departure) => {
+                let origin = Origin::Parent(departure.parent);
+                match departure.function {
+                    Some(number) => worker.submit(number, departure.call, origin),
+                    None => worker.refuse(origin, "no such function in this cell"),
+                }
+            }
+        }
+    }
+}
+
+fn tell_counts(worker: &mut Worker<ToOthers>) {
+    let counts = worker.counts();
+    let (resets, mismatches) = worker.resets();
+    let head = FromCell::Counts {
+        slots: counts.slots as u32,
+        idle: counts.idle as u32,
+        queued: counts.queued as u32,
+        resets,
+        mismatches,
+    };
+    worker.outside().tell(&head, &[]);
+}
+
+impl ToOthers {
+    /// Sends a message; a broken ring is kept for [`ToOthers::pump`] to report.
+    fn tell(&mut self, head: &FromCell, payload: &[&[u8]]) {
+        let Ok((length, head)) = wire::encode(head) else { return };
+        let mut parts: [&[u8]; 4] = [&length, &head, &[], &[]];
+        for (part, bytes) in parts[2..].iter_mut().zip(payload) {
+            *part = bytes;
+        }
+        if let Err(PushError::Broken(broken)) = self.ring.push(&parts) {
+            self.failed = Some(broken);
+        }
+    }
+
+    fn pump(&mut self) -> Result<(), ThreadError> {
+        if let Some(broken) = self.failed.take() {
+            return Err(broken.into());
+        }
+        self.ring.pump()?;
+        self.ring.flush();
+        Ok(())
+    }
+
+    /// Another worker that has less to do than this one.
+    fn idler(&self, load: usize) -> Option<&Inbox> {
+        let others = self.inboxes.iter().enumerate().filter(|(number, _)| *number != self.number);
+        let idlest = others.map(|(_, inbox)| inbox).min_by_key(|inbox| inbox.load())?;
+        (idlest.load() < load).then_some(idlest)
+    }
+
+    fn to_monitor(&mut self, departure: Departure) -> Option<Departure> {
+        if self.chains.len() >= MAX_CHAINS_OUT {
+            return Some(departure);
+        }
+        self.next_chain += 1;
+        self.chains.insert(self.next_chain, departure.parent);
+        let left = departure.call.deadline.saturating_duration_since(Instant::now());
+        let head = FromCell::Chain {
+            number: self.next_chain,
+            name: departure.name,
+            depth: departure.call.depth,
+            deadline_us: left.as_micros() as u64,
+        };
+        self.tell(&head, &[&departure.call.input]);
+        None
+    }
+}
+
+impl Outside for ToOthers {
+    fn answer(&mut self, number: u64, answer: Answer) {
+        let head = FromCell::Answer {
+            number,
+            outcome: answer.outcome as i32,
+            status: answer.response.status,
+            headers_bytes: answer.response.headers.len() as u32,
+            ran_ns: answer.ran.as_nanos() as u64,
+        };
+        self.tell(&head, &[&answer.response.headers, &answer.body]);
+    }
+
+    fn answer_peer(&mut self, parent: Parent, answer: Answer) {
+        if let Some(inbox) = self.inboxes.get(parent.worker as usize) {
+            // Only chained calls are ever given back.
+            let _ = inbox.post(Post::Done(parent, answer));
+        }
+    }
+
+    fn depart(&mut self, departure: Departure, load: usize) -> Option<Departure> {
+        if departure.function.is_none() {
+            return self.to_monitor(departure);
+        }
+        match self.idler(load) {
+            Some(inbox) => inbox.post(Post::Run(departure)).err(),
+            None => Some(departure),
+        }
+    }
+
+    fn log(&mut self, function: &Function, call: &[u8; 16], line: LogLine) {
+        let head = FromCell::Log { function: function.number, call: *call, level: line.level };
+        self.tell(&head, &[&line.text]);
+    }
+
+    fn call_id(&mut self) -> [u8; 16] {
+        rand::random()
+    }
+}

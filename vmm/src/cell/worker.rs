@@ -1,0 +1,563 @@
+//! A worker: the queue of one thread, and the slots that belong to it.
+//!
+//! No thread, no ring and no clock of its own: calls are submitted, [`Worker::turn`] polls one
+//! Faaslet, and what leaves the worker goes through [`Outside`]. A Faaslet stays on its worker.
+//!
+//! ```text
+//! submit ─► idle slot? ──yes──► ready ─► poll ─► Answered ─► outside.answer, then reset
+//!              │ no                        ├──► Runnable: back of the queue (time slice)
+//!              ├─ room: a new slot         └──► Awaiting, Sleeping: no thread, a timer
+//!              └─ full: queued (from outside) or refused (chained: a parent must never wait
+//!                 for a slot that waits for the parent)
+//! ```
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use faaslet_abi::Outcome;
+use faaslet_snapshot::dirty::{Pagemap, Scanner};
+use faaslet_snapshot::layout::Layout;
+use faaslet_snapshot::slot::Slot;
+use faaslet_wasi::Config;
+
+use super::call::{Answer, Call, Entry, Mode};
+use super::exchange::{Chain, Exchange, LogLine, Phase, Target};
+use super::function::Function;
+use super::faaslet::ScannerCell;
+use super::live::{Seat, live};
+
+/// Calls from outside that wait for a slot of one function.
+pub const MAX_QUEUED_CALLS: usize = 4096;
+
+/// Who wants the answer to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The monitor, by its number for the call.
+    Outside(u64),
+    /// A Faaslet.
+    Parent(Parent),
+}
+
+/// A Faaslet that waits for a chained call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// Its worker.
+    pub worker: u32,
+    /// Its place there.
+    pub task: u32,
+    /// Which of its calls; an answer to an earlier one is dropped.
+    pub serial: u64,
+    /// Its handle for the chained call.
+    pub handle: u32,
+}
+
+/// A chained call that leaves its worker.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    /// Who waits for it.
+    pub parent: Parent,
+    /// The function, when the cell has it.
+    pub function: Option<u32>,
+    /// The function's name.
+    pub name: String,
+    /// The call.
+    pub call: Call,
+}
+
+/// What a worker gives to the rest of the cell.
+pub trait Outside {
+    /// A call of the monitor's ended.
+    fn answer(&mut self, number: u64, answer: Answer);
+    /// A chained call of another worker's Faaslet ended.
+    fn answer_peer(&mut self, parent: Parent, answer: Answer);
+    /// A function called one that should run elsewhere: on another worker, or on no slot of this
+    /// cell. Gives the departure back when it should run here after all.
+    fn depart(&mut self, departure: Departure, load: usize) -> Option<Departure>;
+    /// A function logged a line.
+    fn log(&mut self, function: &Function, call: &[u8; 16], line: LogLine);
+    /// A call id for a chained call.
+    fn call_id(&mut self) -> [u8; 16];
+}
+
+struct Task {
+    future: Pin<Box<dyn Future<Output = ()>>>,
+    exchange: Exchange,
+    function: u32,
+    mode: Mode,
+    /// Invariant: `Some` from the start of a call until its answer is delivered.
+    origin: Option<Origin>,
+    serial: u64,
+    id: [u8; 16],
+    depth: u32,
+    deadline: Instant,
+}
+
+/// A function and its slots on this worker.
+struct Warm {
+    function: Arc<Function>,
+    idle: [Vec<u32>; 2],
+    live: usize,
+    queue: VecDeque<(Call, Origin)>,
+}
+
+/// Counts for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Slots that hold an instance.
+    pub slots: usize,
+    /// Of these, the ones that wait for a call.
+    pub idle: usize,
+    /// Calls under way.
+    pub running: usize,
+    /// Calls that wait for a slot.
+    pub queued: usize,
+}
+
+/// See the module's documentation.
+pub struct Worker<O> {
+    number: u32,
+    layout: Layout,
+    scanner: Rc<ScannerCell>,
+    max_slots: usize,
+    tasks: Vec<Option<Task>>,
+    vacant: Vec<u32>,
+    ready: VecDeque<u32>,
+    timers: BinaryHeap<Reverse<(Instant, u32, u64)>>,
+    functions: HashMap<u32, Warm>,
+    names: HashMap<String, u32>,
+    serial: u64,
+    /// Resets and mismatches of slots that are gone.
+    resets: (u64, u64),
+    outside: O,
+}
+
+impl<O: Outside> Worker<O> {
+    /// A worker with at most `max_slots` slots.
+    pub fn new(
+        number: u32,
+        pagemap: &Arc<Pagemap>,
+        max_slots: usize,
+        outside: O,
+    ) -> Self {
+        Self {
+            number,
+            layout: Layout::default(),
+            scanner: Rc::new(ScannerCell::new(Scanner::new(Arc::clone(pagemap)))),
+            max_slots,
+            tasks: Vec::new(),
+            vacant: Vec::new(),
+            ready: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            functions: HashMap::new(),
+            names: HashMap::new(),
+            serial: 0,
+            resets: (0, 0),
+            outside,
+        }
+    }
+
+    /// Lets calls reach `function`; a function of the same name gives its name up, and runs on
+    /// for calls that it has begun.
+    pub fn add(&mut self, function: Arc<Function>) {
+        self.names.insert(function.name.clone(), function.number);
+        let warm = Warm { idle: [Vec::new(), Vec::new()], live: 0, queue: VecDeque::new(), function };
+        self.functions.insert(warm.function.number, warm);
+    }
+
+    /// Takes a function away once its calls have ended; new calls do not reach it.
+    pub fn remove(&mut self, number: u32) {
+        let Some(warm) = self.functions.get_mut(&number) else { return };
+        if self.names.get(&warm.function.name) == Some(&number) {
+            self.names.remove(&warm.function.name);
+        }
+        let idle: Vec<u32> = warm.idle.iter_mut().flat_map(std::mem::take).collect();
+        warm.live -= idle.len();
+        let empty = warm.live == 0 && warm.queue.is_empty();
+        for task in idle {
+            self.drop_task(task);
+        }
+        if empty {
+            self.functions.remove(&number);
+        }
+    }
+
+    /// The way out, for the thread that drives this worker.
+    pub fn outside(&mut self) -> &mut O {
+        &mut self.outside
+    }
+
+    /// What this worker has.
+    pub fn counts(&self) -> Counts {
+        let slots = self.tasks.iter().flatten().count();
+        let idle = self.functions.values().flat_map(|w| &w.idle).map(Vec::len).sum();
+        let queued = self.functions.values().map(|w| w.queue.len()).sum();
+        Counts { slots, idle, running: slots - idle, queued }
+    }
+
+    /// Makes reset slots of a function ahead of its calls, as many as there is room for.
+    pub fn prewarm(&mut self, number: u32, slots: usize) -> usize {
+        let mut made = 0;
+        while made < slots && self.room(number) {
+            let Some(task) = self.new_task(number, Mode::Fork) else { break };
+            self.ready.push_back(task);
+            made += 1;
+        }
+        made
+    }
+
+    /// Takes a call.
+    pub fn submit(&mut self, number: u32, call: Call, origin: Origin) {
+        if !self.functions.contains_key(&number) {
+            return self.deliver(origin, Answer::message(Outcome::Refused, "no such function in this cell"));
+        }
+        if let Some(task) = self.idle_task(number, call.mode).or_else(|| self.make_room(number, call.mode)) {
+            return self.begin(task, call, origin);
+        }
+        let limit = self.max_slots;
+        let Some(warm) = self.functions.get_mut(&number) else { return };
+        if matches!(origin, Origin::Outside(_)) && warm.queue.len() < MAX_QUEUED_CALLS {
+            let until = call.deadline;
+            warm.queue.push_back((call, origin));
+            self.timers.push(Reverse((until, u32::MAX, u64::from(number))));
+            return;
+        }
+        let text = format!(
+            "expected room for {}: all slots are taken (at most {} of this function, {limit} in all); try again later",
+            warm.function.name, warm.function.limits.concurrency
+        );
+        self.deliver(origin, Answer::message(Outcome::Refused, text));
+    }
+
+    /// Answers a call that cannot be run.
+    pub fn refuse(&mut self, origin: Origin, why: &str) {
+        self.deliver(origin, Answer::message(Outcome::Refused, why));
+    }
+
+    /// How a call of this function goes in that does not say.
+    pub fn mode_of(&self, number: u32) -> Mode {
+        self.functions.get(&number).map_or(Mode::Fork, |warm| warm.function.mode)
+    }
+
+    /// Replaces environment and folders of a function for calls that start from now on.
+    pub fn set_settings(&mut self, number: u32, settings: Arc<Config>) {
+        if let Some(warm) = self.functions.get(&number) {
+            warm.function.set_settings(settings);
+        }
+    }
+
+    /// Resets done, and how many of the sampled ones found a difference.
+    pub fn resets(&self) -> (u64, u64) {
+        self.tasks.iter().flatten().fold(self.resets, |(done, wrong), task| {
+            let desk = task.exchange.desk();
+            (done + desk.resets, wrong + desk.reset_mismatches)
+        })
+    }
+
+    /// Ends a call of the monitor's whose caller has gone.
+    pub fn cancel(&mut self, number: u64) {
+        let origin = Some(Origin::Outside(number));
+        for (index, task) in self.tasks.iter().enumerate() {
+            if let Some(task) = task.as_ref().filter(|task| task.origin == origin) {
+                let mut desk = task.exchange.desk();
+                desk.cancelled = true;
+                if matches!(desk.phase, Phase::Awaiting(..) | Phase::Sleeping(_)) {
+                    desk.phase = Phase::Runnable;
+                    self.ready.push_back(index as u32);
+                }
+                return;
+            }
+        }
+        for warm in self.functions.values_mut() {
+            warm.queue.retain(|(_, waiting)| Some(*waiting) != origin);
+        }
+    }
+
+    /// The answer to a chained call that ran elsewhere.
+    pub fn chained(&mut self, parent: Parent, answer: Answer) {
+        let Some(Some(task)) = self.tasks.get(parent.task as usize) else { return };
+        if task.serial != parent.serial || task.origin.is_none() {
+            return;
+        }
+        let mut desk = task.exchange.desk();
+        let Some(result) = desk.results.get_mut(&parent.handle) else { return };
+        *result = Some(answer);
+        if matches!(desk.phase, Phase::Awaiting(handle, _) if handle == parent.handle) {
+            desk.phase = Phase::Runnable;
+            self.ready.push_back(parent.task);
+        }
+    }
+
+    /// Whether [`Worker::turn`] has something to do.
+    pub fn busy(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// When the earliest timer runs out.
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, ..))| *at)
+    }
+
+    /// Polls one Faaslet; false when none is ready.
+    pub fn turn(&mut self) -> bool {
+        let Some(task) = self.ready.pop_front() else { return false };
+        self.poll(task);
+        true
+    }
+
+    /// Wakes what has waited long enough.
+    pub fn fire(&mut self, now: Instant) {
+        while let Some(Reverse((at, task, serial))) = self.timers.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            if task == u32::MAX {
+                self.expire(serial as u32, now);
+            } else {
+                self.wake(task, serial);
+            }
+        }
+    }
+
+    fn wake(&mut self, index: u32, serial: u64) {
+        let Some(Some(task)) = self.tasks.get(index as usize) else { return };
+        let mut desk = task.exchange.desk();
+        let waits = matches!(desk.phase, Phase::Awaiting(..) | Phase::Sleeping(_));
+        if task.serial == serial && waits {
+            desk.phase = Phase::Runnable;
+            self.ready.push_back(index);
+        }
+    }
+
+    /// Answers queued calls whose deadline has passed.
+    fn expire(&mut self, number: u32, now: Instant) {
+        let Some(warm) = self.functions.get_mut(&number) else { return };
+        let mut late = Vec::new();
+        let mut kept = VecDeque::with_capacity(warm.queue.len());
+        for (call, origin) in warm.queue.drain(..) {
+            if call.deadline <= now { late.push(origin) } else { kept.push_back((call, origin)) }
+        }
+        warm.queue = kept;
+        for origin in late {
+            let text = "the call's deadline passed while it waited for a slot";
+            self.deliver(origin, Answer::message(Outcome::TimedOut, text));
+        }
+    }
+
+    fn idle_task(&mut self, number: u32, mode: Mode) -> Option<u32> {
+        self.functions.get_mut(&number)?.idle[mode as usize].pop()
+    }
+
+    fn room(&self, number: u32) -> bool {
+        let Some(warm) = self.functions.get(&number) else { return false };
+        warm.live < warm.function.limits.concurrency
+            && self.tasks.len() - self.vacant.len() < self.max_slots
+    }
+
+    /// A new slot, in the place of another function's idle one if all are taken.
+    fn make_room(&mut self, number: u32, mode: Mode) -> Option<u32> {
+        let warm = self.functions.get(&number)?;
+        if warm.live >= warm.function.limits.concurrency {
+            let other = self.functions.get_mut(&number)?.idle[1 - mode as usize].pop()?;
+            self.retire(number, other);
+        } else if !self.room(number) {
+            let (victim, task) = self.functions.iter_mut().find_map(|(number, warm)| {
+                warm.idle.iter_mut().find_map(Vec::pop).map(|task| (*number, task))
+            })?;
+            self.retire(victim, task);
+        }
+        self.new_task(number, mode)
+    }
+
+    fn retire(&mut self, number: u32, task: u32) {
+        if let Some(warm) = self.functions.get_mut(&number) {
+            warm.live -= 1;
+        }
+        self.drop_task(task);
+    }
+
+    fn drop_task(&mut self, task: u32) {
+        if let Some(gone) = self.tasks[task as usize].take() {
+            let desk = gone.exchange.desk();
+            self.resets.0 += desk.resets;
+            self.resets.1 += desk.reset_mismatches;
+        }
+        self.vacant.push(task);
+    }
+
+    fn new_task(&mut self, number: u32, mode: Mode) -> Option<u32> {
+        let warm = self.functions.get_mut(&number)?;
+        let slot = Slot::reserve(&self.layout).ok()?;
+        let exchange = Exchange::default();
+        let seat = Seat {
+            function: Arc::clone(&warm.function),
+            exchange: exchange.clone(),
+            scanner: Rc::clone(&self.scanner),
+            mode,
+        };
+        let future = Box::pin(live(slot, seat));
+        warm.live += 1;
+        let now = Instant::now();
+        let task = Task {
+            future,
+            exchange,
+            function: number,
+            mode,
+            origin: None,
+            serial: 0,
+            id: [0; 16],
+            depth: 0,
+            deadline: now,
+        };
+        let index = self.vacant.pop().unwrap_or(self.tasks.len() as u32);
+        if index as usize == self.tasks.len() {
+            self.tasks.push(Some(task));
+        } else {
+            self.tasks[index as usize] = Some(task);
+        }
+        Some(index)
+    }
+
+    fn begin(&mut self, index: u32, call: Call, origin: Origin) {
+        self.serial += 1;
+        let Some(task) = self.tasks[index as usize].as_mut() else { return };
+        task.origin = Some(origin);
+        task.serial = self.serial;
+        task.id = call.id;
+        task.depth = call.depth;
+        task.deadline = call.deadline;
+        let mut desk = task.exchange.desk();
+        desk.phase = Phase::Runnable;
+        desk.call = Some(call);
+        drop(desk);
+        self.ready.push_back(index);
+    }
+
+    fn poll(&mut self, index: u32) {
+        let Some(Some(task)) = self.tasks.get_mut(index as usize) else { return };
+        let mut context = Context::from_waker(Waker::noop());
+        let ended = task.future.as_mut().poll(&mut context) == Poll::Ready(());
+        let mut desk = task.exchange.desk();
+        let phase = if ended { Phase::Dead } else { desk.phase };
+        let chains = std::mem::take(&mut desk.chains);
+        let logs = std::mem::take(&mut desk.logs);
+        let answer = desk.answer.take();
+        drop(desk);
+        self.leave(index, chains, logs, answer);
+        self.settle(index, phase);
+    }
+
+    /// Sends out what a Faaslet left on its desk.
+    fn leave(
+        &mut self,
+        index: u32,
+        chains: Vec<Chain>,
+        logs: VecDeque<LogLine>,
+        answer: Option<Answer>,
+    ) {
+        for chain in chains {
+            self.chain(index, chain);
+        }
+        let Some(task) = self.tasks[index as usize].as_mut() else { return };
+        if !logs.is_empty()
+            && let Some(warm) = self.functions.get(&task.function)
+        {
+            for line in logs {
+                self.outside.log(&warm.function, &task.id, line);
+            }
+        }
+        if let Some(answer) = answer
+            && let Some(origin) = task.origin.take()
+        {
+            self.deliver(origin, answer);
+        }
+    }
+
+    fn settle(&mut self, index: u32, phase: Phase) {
+        let Some(task) = self.tasks[index as usize].as_ref() else { return };
+        match phase {
+            Phase::Runnable | Phase::Answered => self.ready.push_back(index),
+            Phase::Awaiting(..) if task.exchange.desk().phase == Phase::Runnable => {}
+            Phase::Awaiting(_, until) | Phase::Sleeping(until) => {
+                self.timers.push(Reverse((until, index, task.serial)));
+            }
+            Phase::Idle => self.idle(index),
+            Phase::Dead => self.dead(index),
+        }
+    }
+
+    fn idle(&mut self, index: u32) {
+        let Some(task) = self.tasks[index as usize].as_ref() else { return };
+        let (number, mode) = (task.function, task.mode);
+        let Some(warm) = self.functions.get_mut(&number) else { return };
+        let at = warm.queue.iter().position(|(call, _)| call.mode == mode);
+        if let Some((call, origin)) = at.and_then(|at| warm.queue.remove(at)) {
+            return self.begin(index, call, origin);
+        }
+        if self.names.get(&warm.function.name) == Some(&number) {
+            warm.idle[mode as usize].push(index);
+            return;
+        }
+        self.retire(number, index);
+        self.remove(number);
+    }
+
+    fn dead(&mut self, index: u32) {
+        let Some(task) = self.tasks[index as usize].as_mut() else { return };
+        let (number, origin) = (task.function, task.origin.take());
+        if let Some(origin) = origin {
+            self.deliver(origin, Answer::message(Outcome::Lost, "the slot was lost"));
+        }
+        self.retire(number, index);
+        let waiting = self.functions.get_mut(&number).and_then(|warm| warm.queue.pop_front());
+        if let Some((call, origin)) = waiting {
+            self.submit(number, call, origin);
+        }
+    }
+
+    fn deliver(&mut self, origin: Origin, answer: Answer) {
+        match origin {
+            Origin::Outside(number) => self.outside.answer(number, answer),
+            Origin::Parent(parent) if parent.worker == self.number => self.chained(parent, answer),
+            Origin::Parent(parent) => self.outside.answer_peer(parent, answer),
+        }
+    }
+
+    /// Starts a chained call, here or elsewhere.
+    fn chain(&mut self, index: u32, chain: Chain) {
+        let Some(task) = self.tasks[index as usize].as_ref() else { return };
+        let parent =
+            Parent { worker: self.number, task: index, serial: task.serial, handle: chain.handle };
+        let (function, name, entry) = match chain.target {
+            Target::Function(name) => (self.names.get(&name).copied(), name, Entry::Main),
+            Target::Export(name) => (Some(task.function), String::new(), Entry::Export(name)),
+            Target::Table(at) => (Some(task.function), String::new(), Entry::Table(at)),
+        };
+        let mode = function.and_then(|number| self.functions.get(&number)).map(|w| w.function.mode);
+        let call = Call {
+            id: self.outside.call_id(),
+            attempt: 1,
+            depth: task.depth + 1,
+            entry,
+            mode: mode.unwrap_or_default(),
+            deadline: task.deadline,
+            request: Vec::new(),
+            input: chain.input,
+        };
+        let departure = Departure { parent, function, name, call };
+        let Some(stays) = self.outside.depart(departure, self.ready.len()) else { return };
+        match stays.function {
+            Some(number) => self.submit(number, stays.call, Origin::Parent(parent)),
+            None => {
+                let text = format!("expected a function {}; the tenant has none of this name", stays.name);
+                self.deliver(Origin::Parent(parent), Answer::message(Outcome::Refused, text));
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What monitor and child processes say over the socket, beside which descriptors travel.
+//!
+//! Rare and small, so JSON; each message names how many descriptors belong to it, and the receiver
+//! checks that count before it takes one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cell::{Limits, Mode};
+
+/// A folder handed to a cell; its descriptor is the next of the message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FolderHead {
+    /// The name that the guest sees.
+    pub guest: String,
+    /// No call changes anything in it.
+    pub read_only: bool,
+}
+
+/// Environment and folders of a function.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SettingsHead {
+    /// Arguments of a WASI command.
+    pub args: Vec<String>,
+    /// Environment, secrets among it.
+    pub env: Vec<(String, String)>,
+    /// Folders, each with a descriptor.
+    pub folders: Vec<FolderHead>,
+}
+
+/// From the monitor to a cell.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Begin. Descriptors: a ring's memory and bell for each worker.
+    Start {
+        /// Whose cell it is.
+        tenant: String,
+        /// Worker threads.
+        workers: u32,
+        /// Slots of each worker.
+        slots: u32,
+    },
+    /// A function. Descriptors: artefact, module as uploaded, a blob of plan and image head, the
+    /// image's memory if it has one, then a folder each.
+    Function(Box<FunctionHead>),
+    /// New environment and folders. Descriptors: a folder each.
+    Settings {
+        /// The function.
+        number: u32,
+        /// What they are.
+        settings: SettingsHead,
+    },
+    /// Forget a function once its calls have ended.
+    Remove {
+        /// The function.
+        number: u32,
+    },
+}
+
+/// See [`Order::Function`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct FunctionHead {
+    /// Its number in this cell.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u64,
+    /// What it may use.
+    pub limits: Limits,
+    /// How a call goes in that does not say.
+    pub mode: Mode,
+    /// Environment and folders.
+    pub settings: SettingsHead,
+    /// Length of the plan in the blob; the rest is the image's head.
+    pub plan_bytes: usize,
+    /// The image's memory is among the descriptors.
+    pub image: bool,
+}
+
+/// From a cell to the monitor.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Report {
+    /// It is jailed and its workers run.
+    Ready {
+        /// What the jail could not give on this machine.
+        missing: Vec<String>,
+    },
+    /// A function can be called.
+    Added {
+        /// The function.
+        number: u32,
+    },
+    /// It cannot.
+    Failed {
+        /// The function.
+        number: u32,
+        /// Why.
+        message: String,
+    },
+}

@@ -1,0 +1,2 @@
+//! The `faaslet` command.
+fn main() {}

@@ -1,0 +1,66 @@
+//! What a monitor is started with, checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::cell::Limits;
+
+/// Longest deadline that a call may have.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything is kept.
+    pub dir: PathBuf,
+    /// Where calls over QUIC arrive.
+    pub listen: SocketAddr,
+    /// Where HTTP arrives.
+    pub http: SocketAddr,
+    /// Where HTTP over TLS arrives, with the certificate of `dir`.
+    pub http_tls: Option<SocketAddr>,
+    /// Worker threads of a cell.
+    pub workers: usize,
+    /// Slots of each worker.
+    pub slots: usize,
+    /// What a function may use that does not say.
+    pub limits: Limits,
+    /// Deadline of a call when neither it nor its function names one.
+    pub timeout: Duration,
+    /// A cell without calls for this long is ended.
+    pub idle_cell: Duration,
+    /// Versions of a function that are kept beside the current one.
+    pub keep_versions: usize,
+    /// Most memory of a cell's cgroup, in bytes.
+    pub cell_memory_bytes: u64,
+    /// Most memory of a builder's cgroup, in bytes.
+    pub builder_memory_bytes: u64,
+    /// How long calls may take to end at shutdown.
+    pub drain: Duration,
+    /// Keep the processor awake: lower latency, more power.
+    pub low_latency: bool,
+}
+
+impl Config {
+    /// The defaults, over a folder.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            listen: SocketAddr::from(([127, 0, 0, 1], 7410)),
+            http: SocketAddr::from(([127, 0, 0, 1], 7411)),
+            http_tls: None,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            slots: 2048,
+            limits: Limits::default(),
+            timeout: Duration::from_secs(60),
+            idle_cell: Duration::from_secs(300),
+            keep_versions: 3,
+            cell_memory_bytes: 8 << 30,
+            builder_memory_bytes: 8 << 30,
+            drain: Duration::from_secs(30),
+            low_latency: false,
+        }
+    }
+}

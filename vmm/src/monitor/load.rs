@@ -1,0 +1,214 @@
+//! Getting a function into its tenant's cell: the cell is started when there is none, and is given
+//! code, image and folders by descriptor.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, PoisonError};
+
+use faaslet_sandbox::cgroup;
+use faaslet_sandbox::folder::{Access, DetachError, detach};
+use faaslet_snapshot::image::{Image, OpenError};
+use faaslet_store::BlobKind;
+use memfd::MemfdOptions;
+
+use super::functions::Deployed;
+use super::link::{CellError, CellEvents, CellLink, CellSpec};
+use super::{Events, Monitor, StoreError};
+use crate::control::{FolderHead, FunctionHead, Order, SettingsHead};
+
+/// Processes and threads of one cell.
+const CELL_PIDS: u32 = 256;
+
+/// Why a function is not in its cell.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The cell.
+    #[error(transparent)]
+    Cell(#[from] CellError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The image.
+    #[error("the image of {name} does not open: {error}; deploy the function again")]
+    Image {
+        /// The function.
+        name: String,
+        /// Why.
+        error: OpenError,
+    },
+    /// A folder.
+    #[error(transparent)]
+    Folder(#[from] DetachError),
+    /// A folder that the operator has taken back.
+    #[error("expected the folder {0} to be granted to the tenant; it is not any more; ask the operator for `faaslet tenant grant`")]
+    NotGranted(String),
+    /// Compiling for this processor again failed.
+    #[error("cannot compile {name} for this processor: {message}")]
+    Recompile {
+        /// The function.
+        name: String,
+        /// Why.
+        message: String,
+    },
+    /// A system call.
+    #[error("cannot hand a function to its cell: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// The cell that has `deployed`, and its number there.
+pub(super) async fn loaded(
+    monitor: &Arc<Monitor>,
+    deployed: &Arc<Deployed>,
+) -> Result<(Arc<CellLink>, u32), LoadError> {
+    let mut cell = deployed.tenant.cell.lock().await;
+    if let Some(loaded) = deployed.loaded() {
+        return Ok(loaded);
+    }
+    let link = match cell.as_ref().filter(|link| !link.has_ended()) {
+        Some(link) => Arc::clone(link),
+        None => {
+            let link = start(monitor, &deployed.tenant.name).await?;
+            deployed.tenant.set_current(Some(Arc::clone(&link)));
+            *cell = Some(Arc::clone(&link));
+            link
+        }
+    };
+    let number = deployed.tenant.number(deployed.name());
+    give(monitor, deployed, &link, number).await?;
+    deployed.set_loaded(&link, number);
+    Ok((link, number))
+}
+
+async fn start(monitor: &Arc<Monitor>, tenant: &str) -> Result<Arc<CellLink>, LoadError> {
+    let spec = CellSpec {
+        tenant: tenant.to_owned(),
+        workers: monitor.config.workers,
+        slots: monitor.config.slots,
+        cgroup: cgroup::Limits {
+            cpu_weight: None,
+            cpu_quota_millis: None,
+            memory_max_bytes: Some(monitor.config.cell_memory_bytes),
+            pids_max: Some(CELL_PIDS),
+        },
+    };
+    let events: Arc<dyn CellEvents> = Arc::new(Events(Arc::downgrade(monitor)));
+    let link = CellLink::start(&spec, &monitor.cgroups, events).await?;
+    for missing in link.missing() {
+        tracing::warn!(tenant, missing, "cell without a fence");
+    }
+    tracing::info!(tenant, pid = link.pid(), "cell started");
+    Ok(link)
+}
+
+/// Hands everything that belongs to a version over.
+async fn give(
+    monitor: &Arc<Monitor>,
+    deployed: &Arc<Deployed>,
+    link: &Arc<CellLink>,
+    number: u32,
+) -> Result<(), LoadError> {
+    monitor.fit_artefact(deployed).await?;
+    let (blocking, version) = (Arc::clone(monitor), Arc::clone(deployed));
+    let parts = tokio::task::spawn_blocking(move || Parts::open(&blocking, &version));
+    let parts = parts.await.map_err(std::io::Error::other)??;
+    let order = Order::Function(Box::new(FunctionHead {
+        number,
+        name: deployed.name().to_owned(),
+        version: deployed.version.version,
+        limits: deployed.limits(),
+        mode: deployed.mode(),
+        settings: parts.settings.clone(),
+        plan_bytes: parts.plan_bytes,
+        image: parts.image.is_some(),
+    }));
+    Ok(link.order(&order, &parts.fds()).await?)
+}
+
+/// What a cell needs of a version, opened.
+struct Parts {
+    artefact: File,
+    module: File,
+    /// Plan and image head.
+    blob: File,
+    plan_bytes: usize,
+    image: Option<Arc<Image>>,
+    settings: SettingsHead,
+    folders: Vec<OwnedFd>,
+}
+
+impl Parts {
+    fn open(monitor: &Monitor, deployed: &Deployed) -> Result<Self, LoadError> {
+        let deployment = deployed.deployment();
+        let label = monitor.artefact_label(deployment.module);
+        let artefact = monitor.store.by_label(BlobKind::Artefact, label).map_err(StoreError::from)?;
+        let artefact = artefact.unwrap_or(deployment.artefact);
+        let open = |kind, hash| monitor.store.open_blob_checked(kind, hash).map_err(StoreError::from);
+        let mut plan = Vec::new();
+        open(BlobKind::Plan, deployment.plan)?.read_to_end(&mut plan)?;
+        let image = image(monitor, deployed)?;
+        let head = image.as_ref().map_or(&[][..], |image| image.head().as_bytes());
+        let (settings, folders) = settings(monitor, deployed)?;
+        Ok(Self {
+            artefact: open(BlobKind::Artefact, artefact)?,
+            module: open(BlobKind::Module, deployment.module)?,
+            blob: blob(&[&plan, head])?,
+            plan_bytes: plan.len(),
+            image,
+            settings,
+            folders,
+        })
+    }
+
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let mut fds = vec![self.artefact.as_fd(), self.module.as_fd(), self.blob.as_fd()];
+        fds.extend(self.image.as_ref().map(|image| image.memory().fd()));
+        fds.extend(self.folders.iter().map(AsFd::as_fd));
+        fds
+    }
+}
+
+/// The image of a version, opened and checked once.
+fn image(monitor: &Monitor, deployed: &Deployed) -> Result<Option<Arc<Image>>, LoadError> {
+    let Some(image) = deployed.deployment().image else { return Ok(None) };
+    let mut kept = deployed.image.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(image) = kept.as_ref() {
+        return Ok(Some(Arc::clone(image)));
+    }
+    let file = monitor.store.open_blob(BlobKind::Image, image.blob).map_err(StoreError::from)?;
+    let failed = |error| LoadError::Image { name: deployed.name().to_owned(), error };
+    let image = Arc::new(Image::open(&file).map_err(failed)?);
+    *kept = Some(Arc::clone(&image));
+    Ok(Some(image))
+}
+
+/// A memory file for what is too large for a message.
+fn blob(parts: &[&[u8]]) -> Result<File, LoadError> {
+    let options = MemfdOptions::default().close_on_exec(true);
+    let memory = options.create("faaslet-function").map_err(std::io::Error::other)?;
+    let mut file = memory.into_file();
+    for part in parts {
+        file.write_all(part)?;
+    }
+    Ok(file)
+}
+
+/// Environment and folders of a version, as they are now.
+pub(super) fn settings(
+    monitor: &Monitor,
+    deployed: &Deployed,
+) -> Result<(SettingsHead, Vec<OwnedFd>), LoadError> {
+    let env = monitor.environment(&deployed.function)?;
+    let tenant = monitor.store.tenant(&deployed.function.tenant).map_err(StoreError::from)?;
+    let mut heads = Vec::new();
+    let mut folders = Vec::new();
+    for guest in &deployed.deployment().folders {
+        let grant = tenant.grants.iter().find(|grant| grant.guest == *guest);
+        let grant = grant.ok_or_else(|| LoadError::NotGranted(guest.clone()))?;
+        let access = if grant.read_only { Access::ReadOnly } else { Access::ReadWrite };
+        folders.push(detach(&grant.host, access)?);
+        heads.push(FolderHead { guest: guest.clone(), read_only: grant.read_only });
+    }
+    let args = vec![deployed.name().to_owned()];
+    Ok((SettingsHead { args, env, folders: heads }, folders))
+}

@@ -1,0 +1,211 @@
+//! What monitor and cell say to each other over the rings.
+//!
+//! A message is `head length (u32) | head (rkyv) | payload`. The payload is never inside the head,
+//! so that it is copied once, out of the ring. Both sides check what they get: the ring copied it,
+//! [`split`] and bytecheck look at the copy.
+
+use rkyv::rancor;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Serialize};
+
+/// Largest head.
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Bytes of the head's length.
+const LENGTH_BYTES: usize = 4;
+
+/// From the monitor to a worker of a cell.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub enum ToCell {
+    /// Run a call; the payload is request head and input.
+    Call(CallHead),
+    /// The caller of a call has gone.
+    Cancel {
+        /// The monitor's number for the call.
+        number: u64,
+    },
+    /// The answer to a [`FromCell::Chain`]; the payload is the body.
+    Chained {
+        /// The cell's number for it.
+        number: u64,
+        /// `faaslet_abi::Outcome`.
+        outcome: i32,
+    },
+    /// Make reset slots ahead of calls.
+    Prewarm {
+        /// The function.
+        function: u32,
+        /// How many slots.
+        slots: u32,
+    },
+}
+
+/// See [`ToCell::Call`].
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub struct CallHead {
+    /// The monitor's number for the call.
+    pub number: u64,
+    /// The call's id.
+    pub id: [u8; 16],
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// Length of the chain before it.
+    pub depth: u32,
+    /// The function's number in the cell.
+    pub function: u32,
+    /// Mode: 0 as deployed, 1 fork, 2 fresh.
+    pub mode: u8,
+    /// Time left, in microseconds.
+    pub deadline_us: u64,
+    /// How much of the payload is the HTTP request head.
+    pub request_bytes: u32,
+}
+
+/// From a worker of a cell to the monitor. Nothing in it is trusted.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub enum FromCell {
+    /// A call ended; the payload is response headers and body.
+    Answer {
+        /// The monitor's number for the call.
+        number: u64,
+        /// `faaslet_abi::Outcome`.
+        outcome: i32,
+        /// HTTP status that the function set, or 0.
+        status: u16,
+        /// How much of the payload is response headers.
+        headers_bytes: u32,
+        /// Run time, in nanoseconds.
+        ran_ns: u64,
+    },
+    /// A function calls one that this cell does not have; the payload is the input.
+    Chain {
+        /// The cell's number for it.
+        number: u64,
+        /// The function's name.
+        name: String,
+        /// Length of the chain before it.
+        depth: u32,
+        /// Time left, in microseconds.
+        deadline_us: u64,
+    },
+    /// A function logged a line, which is the payload.
+    Log {
+        /// The function's number in the cell.
+        function: u32,
+        /// The call's id.
+        call: [u8; 16],
+        /// `faaslet_abi::Level`.
+        level: u8,
+    },
+    /// Slots and calls of this worker, said when they change much and at least once a second
+    /// while it works.
+    Counts {
+        /// Slots that hold an instance.
+        slots: u32,
+        /// Of these, idle ones.
+        idle: u32,
+        /// Calls that wait for a slot.
+        queued: u32,
+        /// Resets done so far.
+        resets: u64,
+        /// Resets whose sampled comparison found a difference.
+        mismatches: u64,
+    },
+}
+
+/// Why a message is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// It is shorter than it says.
+    #[error("expected a message of at least {expected} bytes; found {found}; the sender is broken and is ended")]
+    Short {
+        /// Bytes that it should have.
+        expected: usize,
+        /// Bytes that it has.
+        found: usize,
+    },
+    /// Its head is no message.
+    #[error("expected a valid message head; {0}; the sender is broken and is ended")]
+    Head(rancor::Error),
+}
+
+/// The head's bytes, ready to be pushed before its payload.
+///
+/// # Errors
+/// When it cannot be encoded, which the tests exclude.
+pub fn encode<T>(head: &T) -> Result<([u8; LENGTH_BYTES], AlignedVec), rancor::Error>
+where
+    T: for<'a> Serialize<
+            rkyv::api::high::HighSerializer<
+                AlignedVec,
+                rkyv::ser::allocator::ArenaHandle<'a>,
+                rancor::Error,
+            >,
+        >,
+{
+    let bytes = rkyv::to_bytes::<rancor::Error>(head)?;
+    Ok(((bytes.len() as u32).to_le_bytes(), bytes))
+}
+
+/// Head and payload of a message.
+///
+/// # Errors
+/// [`WireError::Short`] when the message is shorter than its head.
+pub fn split(message: &[u8]) -> Result<(&[u8], &[u8]), WireError> {
+    let short = |expected| WireError::Short { expected, found: message.len() };
+    let (length, rest) = message.split_at_checked(LENGTH_BYTES).ok_or(short(LENGTH_BYTES))?;
+    let length = length.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+    if length > MAX_HEAD_BYTES {
+        return Err(short(LENGTH_BYTES + length));
+    }
+    rest.split_at_checked(length).ok_or(short(LENGTH_BYTES + length))
+}
+
+/// The head of a message to a cell, checked.
+///
+/// # Errors
+/// [`WireError::Head`] when it is no message.
+pub fn to_cell(head: &[u8]) -> Result<&ArchivedToCell, WireError> {
+    rkyv::access::<ArchivedToCell, rancor::Error>(head).map_err(WireError::Head)
+}
+
+/// The head of a message from a cell, checked.
+///
+/// # Errors
+/// [`WireError::Head`] when it is no message.
+pub fn from_cell(head: &[u8]) -> Result<&ArchivedFromCell, WireError> {
+    rkyv::access::<ArchivedFromCell, rancor::Error>(head).map_err(WireError::Head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(head: &ToCell, payload: &[u8]) -> Vec<u8> {
+        let (length, head) = encode(head).unwrap();
+        [&length[..], &head, payload].concat()
+    }
+
+    #[test]
+    fn a_message_comes_apart_as_it_was_put_together() {
+        let bytes = message(&ToCell::Chained { number: 7, outcome: 1 }, b"body");
+        let (head, payload) = split(&bytes).unwrap();
+        assert_eq!(payload, b"body");
+        assert!(matches!(to_cell(head).unwrap(), ArchivedToCell::Chained { number, .. } if *number == 7));
+    }
+
+    #[test]
+    fn every_truncation_and_flip_is_refused_or_read_without_a_panic() {
+        let bytes = message(&ToCell::Cancel { number: 3 }, b"");
+        for length in 0..bytes.len() {
+            assert!(split(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            if let Ok((head, _)) = split(&flipped) {
+                let _ = to_cell(head);
+            }
+        }
+    }
+}
