@@ -40,6 +40,7 @@ pub(crate) const ALL: &[(&str, Test)] = &[
 ];
 
 fn told(child: &Child) -> String {
+    await_readable(child.socket().unwrap());
     String::from_utf8(child.socket().unwrap().recv().unwrap().bytes).unwrap()
 }
 
@@ -55,9 +56,14 @@ fn jailed(arguments: &[&str]) -> Child {
     child
 }
 
-fn await_end(child: impl AsFd) {
-    let mut polled = [PollFd::new(&child, PollFlags::IN)];
-    assert_eq!(poll(&mut polled, Some(&DEADLINE)).unwrap(), 1, "still running");
+fn await_readable(what: impl AsFd) {
+    let mut polled = [PollFd::new(&what, PollFlags::IN)];
+    assert_eq!(poll(&mut polled, Some(&DEADLINE)).unwrap(), 1, "nothing happened for too long");
+}
+
+fn end_of(child: &mut Child) -> Exit {
+    await_readable(&*child);
+    child.wait().unwrap()
 }
 
 /// A line of `/proc/PID/status`.
@@ -134,28 +140,28 @@ fn ways_to_end() {
     let mut exits = jailed(&[]);
     assert_eq!(exits.try_wait().unwrap(), None);
     send(&exits, "exit");
-    await_end(&exits);
+    await_readable(&exits);
     assert_eq!(exits.try_wait().unwrap(), Some(Exit::Status(42)));
     assert_eq!(exits.wait().unwrap(), Exit::Status(42), "asked again");
 
     let mut panics = jailed(&[]);
     send(&panics, "panic");
-    assert_eq!(panics.wait().unwrap(), Exit::Status(101));
+    assert_eq!(end_of(&mut panics), Exit::Status(101));
 
     let mut hangs_up = jailed(&[]);
     drop(hangs_up.take_socket());
-    assert_eq!(hangs_up.wait().unwrap(), Exit::Status(0));
+    assert_eq!(end_of(&mut hangs_up), Exit::Status(0));
 
     let mut killed = jailed(&[]);
     killed.kill();
-    assert_eq!(killed.wait().unwrap(), Exit::Signal(9));
+    assert_eq!(end_of(&mut killed), Exit::Signal(9));
     killed.kill();
 }
 
 fn hostile_call() {
     let mut child = jailed(&[]);
     child.socket().unwrap().send(b"socket", &[]).unwrap();
-    let exit = child.wait().unwrap();
+    let exit = end_of(&mut child);
     assert!(exit.refused_call(), "{exit}");
 }
 
@@ -200,7 +206,7 @@ fn dies_with_monitor() {
     let pid: i32 = std::str::from_utf8(&first[..count]).unwrap().trim().parse().unwrap();
     let cell = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
     monitor.kill().unwrap();
-    await_end(cell);
+    await_readable(cell);
     monitor.wait().unwrap();
 }
 
@@ -248,7 +254,7 @@ fn cgroup_limits() {
     let mut eater = inside("__jailed");
     told(&eater);
     eater.socket().unwrap().send(b"eat", &[]).unwrap();
-    assert_eq!(eater.wait().unwrap(), Exit::Signal(9));
+    assert_eq!(end_of(&mut eater), Exit::Signal(9));
     assert_eq!(group.memory_kills(), 1);
 
     assert_eq!(count_folders(&name), paths(&groups).len());

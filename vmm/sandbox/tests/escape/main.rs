@@ -18,6 +18,10 @@ use faaslet_sandbox::filter::Role;
 use faaslet_sandbox::jail::{self, Limits, Policy};
 use faaslet_sandbox::{Exit, Socket, Spec, Strictness, spawn};
 use ground::{Ground, Stage};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long an attempt may take. Only a failing one takes so long.
+const DEADLINE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
 /// First arguments of the children: with and without a jail.
 const JAILED: &str = "__jailed";
@@ -84,6 +88,9 @@ fn run(stage: &Stage, attempt: &Attempt, role: &str) -> String {
     };
     let mut child = spawn(&spec).unwrap();
     stage.hand_over(child.socket().unwrap(), role == JAILED);
+    if !answered(child.socket().unwrap()) {
+        return "no answer for too long".into();
+    }
     let answer = child.socket().unwrap().recv();
     // An attempt that went through may have left more behind it.
     child.kill();
@@ -92,6 +99,12 @@ fn run(stage: &Stage, attempt: &Attempt, role: &str) -> String {
         (Err(_), Exit::Signal(signal)) => format!("killed by {}", sys::signal_name(signal)),
         (Err(_), Exit::Status(status)) => format!("exited with {status}"),
     }
+}
+
+/// Whether something has arrived, or the other end is closed, before the deadline.
+fn answered(socket: &Socket) -> bool {
+    let mut polled = [PollFd::new(socket, PollFlags::IN)];
+    poll(&mut polled, Some(&DEADLINE)).unwrap() == 1
 }
 
 impl Expect {
