@@ -103,7 +103,7 @@ impl<S: Session> Hub<S> {
         now: Instant,
         incoming: Incoming,
         session: S,
-        socket: &Socket,
+        socket: &mut Socket,
         cx: &mut Context<'_>,
     ) {
         self.scratch.clear();
@@ -125,7 +125,7 @@ impl<S: Session> Hub<S> {
         &mut self,
         incoming: Incoming,
         prove: bool,
-        socket: &Socket,
+        socket: &mut Socket,
         cx: &mut Context<'_>,
     ) {
         self.scratch.clear();
@@ -165,7 +165,7 @@ impl<S: Session> Hub<S> {
         now: Instant,
         meta: &RecvMeta,
         data: &[u8],
-        socket: &Socket,
+        socket: &mut Socket,
         cx: &mut Context<'_>,
         incoming: &mut Vec<Incoming>,
     ) {
@@ -245,7 +245,7 @@ impl<S: Session> Hub<S> {
     pub(super) fn pump_out(
         &mut self,
         now: Instant,
-        socket: &Socket,
+        socket: &mut Socket,
         cx: &mut Context<'_>,
         ended: &mut Vec<(LinkKey, Option<S>, End)>,
     ) -> io::Result<()> {
@@ -272,7 +272,7 @@ impl<S: Session> Hub<S> {
         &mut self,
         now: Instant,
         index: usize,
-        socket: &Socket,
+        socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> io::Result<()> {
         let more = self.transmit(now, index, socket, cx)?;
@@ -308,7 +308,7 @@ impl<S: Session> Hub<S> {
         &mut self,
         now: Instant,
         index: usize,
-        socket: &Socket,
+        socket: &mut Socket,
         cx: &mut Context<'_>,
     ) -> io::Result<bool> {
         let Some(Some(link)) = self.links.get_mut(index) else { return Ok(false) };

@@ -9,6 +9,7 @@
 mod hub;
 mod link;
 mod socket;
+mod sys;
 pub(crate) mod transport;
 
 pub(crate) use hub::{Hub, LinkKey};
@@ -130,7 +131,7 @@ impl<A: App> Driver<A> {
         });
         self.handle_ended(now);
         self.handle_posts(now);
-        self.hub.pump_out(now, &self.socket, cx, &mut self.ended)?;
+        self.hub.pump_out(now, &mut self.socket, cx, &mut self.ended)?;
         self.handle_ended(now);
         Ok(received || self.hub.has_work())
     }
@@ -142,7 +143,7 @@ impl<A: App> Driver<A> {
             Poll::Ready(Ok(())) => {
                 for (meta, data) in self.received.iter() {
                     let incoming = &mut self.incoming;
-                    self.hub.handle_datagrams(now, meta, data, &self.socket, cx, incoming);
+                    self.hub.handle_datagrams(now, meta, data, &mut self.socket, cx, incoming);
                 }
                 Ok(true)
             }
@@ -153,10 +154,10 @@ impl<A: App> Driver<A> {
         for incoming in self.incoming.drain(..) {
             match self.app.admit(now, &incoming, self.hub.open_links()) {
                 Admission::Accept(session) => {
-                    self.hub.accept(now, incoming, session, &self.socket, cx);
+                    self.hub.accept(now, incoming, session, &mut self.socket, cx);
                 }
-                Admission::Prove => self.hub.turn_away(incoming, true, &self.socket, cx),
-                Admission::Refuse => self.hub.turn_away(incoming, false, &self.socket, cx),
+                Admission::Prove => self.hub.turn_away(incoming, true, &mut self.socket, cx),
+                Admission::Refuse => self.hub.turn_away(incoming, false, &mut self.socket, cx),
             }
         }
     }

@@ -1,11 +1,12 @@
 //! A UDP socket with offloads, read in batches and without a system call that finds nothing.
 
+use super::sys;
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use tokio::io::unix::AsyncFd;
 
 /// Largest receive: as many datagrams as the kernel joins into one.
 const RECEIVE_BYTES: usize = 64 << 10;
@@ -16,7 +17,9 @@ const _: () = assert!(RECEIVES <= BATCH_SIZE);
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
 pub(crate) struct Socket {
-    socket: UdpSocket,
+    socket: AsyncFd<UdpSocket>,
+    /// The same socket, watched for room to send while there is none.
+    full: Option<AsyncFd<UdpSocket>>,
     state: UdpSocketState,
 }
 
@@ -44,18 +47,18 @@ impl Received {
 impl Socket {
     /// Binds to `addr`. Must be called where a tokio runtime is entered.
     pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let socket = std::net::UdpSocket::bind(addr)?;
+        let socket = UdpSocket::bind(addr)?;
         let reference = socket2::SockRef::from(&socket);
         // Best effort: the system's own limit may be lower.
         let _ = reference.set_recv_buffer_size(SOCKET_BUFFER_BYTES);
         let _ = reference.set_send_buffer_size(SOCKET_BUFFER_BYTES);
         // This makes it non-blocking too.
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket: UdpSocket::from_std(socket)?, state })
+        Ok(Self { socket: sys::watch(socket, Interest::READABLE)?, full: None, state })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket.get_ref().local_addr()
     }
 
     pub(crate) fn may_fragment(&self) -> bool {
@@ -74,20 +77,19 @@ impl Socket {
         received: &mut Received,
     ) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.socket.poll_recv_ready(cx))?;
+            let mut guard = ready!(self.socket.poll_read_ready(cx))?;
             received.count = 0;
-            let result = self.socket.try_io(Interest::READABLE, || {
-                received.count = self.receive(&mut received.buffer, &mut received.metas)?;
-                // Fewer than asked for: the queue was empty, and what arrives after that makes the
-                // socket ready again. Says so to tokio without the call that would find out.
-                if received.count < RECEIVES { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-            });
-            if received.count > 0 {
-                return Poll::Ready(Ok(()));
-            }
-            match result {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            match self.receive(&mut received.buffer, &mut received.metas) {
+                Ok(count) => {
+                    received.count = count;
+                    if count < RECEIVES {
+                        // Fewer than asked for: the queue was empty, and what arrives after that
+                        // makes the socket ready again. Saves the call that would find out.
+                        guard.clear_ready();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
                 // Reports of what became of earlier datagrams.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -100,12 +102,12 @@ impl Socket {
         let mut buffers = buffer.chunks_mut(RECEIVE_BYTES);
         let mut slices: [IoSliceMut<'_>; RECEIVES] =
             std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-        self.state.recv((&self.socket).into(), &mut slices, metas)
+        self.state.recv(self.socket.get_ref().into(), &mut slices, metas)
     }
 
     /// Sends a transmit; pending when the kernel's buffer is full.
     pub(crate) fn poll_send(
-        &self,
+        &mut self,
         cx: &mut Context<'_>,
         transmit: &quinn_proto::Transmit,
         contents: &[u8],
@@ -118,11 +120,19 @@ impl Socket {
             src_ip: transmit.src_ip,
         };
         loop {
-            ready!(self.socket.poll_send_ready(cx))?;
-            let send = || self.state.send((&self.socket).into(), &transmit);
-            match self.socket.try_io(Interest::WRITABLE, send) {
+            match self.state.send(self.socket.get_ref().into(), &transmit) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
+                result => {
+                    self.full = None;
+                    return Poll::Ready(result);
+                }
+            }
+            if self.full.is_none() {
+                let socket = self.socket.get_ref().try_clone()?;
+                self.full = Some(sys::watch(socket, Interest::WRITABLE)?);
+            }
+            if let Some(full) = &self.full {
+                ready!(full.poll_write_ready(cx))?.clear_ready();
             }
         }
     }
