@@ -69,12 +69,21 @@ macro_rules! failed_from {
     ($($error:ty),*) => {$(
         impl From<$error> for DbError {
             fn from(error: $error) -> Self {
-                Self::Failed(error.to_string())
+                Self::of(&redb::Error::from(error))
             }
         }
     )*};
 }
 failed_from!(StorageError, TableError, TransactionError, CommitError, DatabaseError);
+
+impl DbError {
+    fn of(error: &redb::Error) -> Self {
+        match error {
+            redb::Error::Io(error) if file::is_full(error) => Self::DiskFull { free: 0, needed: 1 },
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
 
 /// The outcome of a transaction: the database failed, or the caller's own refusal, or a value.
 pub(crate) type Outcome<T, E> = Result<Result<T, E>, DbError>;
@@ -142,7 +151,7 @@ impl Db {
     ) -> Result<T, E> {
         self.reopen_if_closed()?;
         let outcome = self.transact(body);
-        if matches!(outcome, Err(DbError::Failed(_))) {
+        if matches!(outcome, Err(DbError::Failed(_) | DbError::DiskFull { .. })) {
             // A database that met an I/O error answers nothing until it is opened anew.
             *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
             self.reopen_if_closed()?;
