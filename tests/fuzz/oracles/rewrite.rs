@@ -8,7 +8,8 @@
 //! 4. What is refused under the open contract is refused as a function.
 
 use faaslet_rewrite::{
-    Contract, Limits, RewriteError, Rewritten, Symbols, reserved, rewrite_under,
+    Contract, GlobalPlan, Limits, RewriteError, Rewritten, Symbols, TablePlan, reserved,
+    rewrite_under,
 };
 use wasmparser::{Parser, Payload, Validator};
 
@@ -38,8 +39,8 @@ fn check_module(of: &Rewritten, limits: &Limits) {
         }
     }
     let plan = &of.plan;
-    let mut expected: Vec<_> = plan.globals.iter().map(|g| g.export_name()).collect();
-    expected.extend(plan.tables.iter().filter_map(|t| t.export_name()));
+    let mut expected: Vec<_> = plan.globals.iter().map(GlobalPlan::export_name).collect();
+    expected.extend(plan.tables.iter().filter_map(TablePlan::export_name));
     expected.extend(plan.functions.iter().map(|f| reserved::function(*f)));
     expected.extend(plan.memory.grows.then(|| reserved::CALLS.to_owned()));
     for name in [reserved::BOOT, reserved::MEMORY, reserved::SIZE, reserved::WINDOW] {

@@ -4,6 +4,8 @@
 //! whatever their number.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use wasmparser::{
@@ -109,21 +111,35 @@ impl Uses {
 /// Validates the bodies and notes what is in them.
 pub(crate) fn scan(bodies: Vec<Body<'_>>) -> Result<Uses, RewriteError> {
     let shares = share(bodies);
-    let found: Vec<_> = thread::scope(|scope| {
-        let mut shares = shares.into_iter();
-        let first = shares.next();
-        let others: Vec<_> = shares.map(|share| scope.spawn(|| scan_share(share))).collect();
-        let first = first.map(scan_share);
-        let joined = others
-            .into_iter()
-            .map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        first.into_iter().chain(joined).collect()
+    let threads = shares.len();
+    let queue = Mutex::new(shares.into_iter().enumerate());
+    let work = || {
+        let mut found = Vec::new();
+        while let Some((place, share)) = next(&queue) {
+            found.push((place, scan_share(share)));
+        }
+        found
+    };
+    let mut found = thread::scope(|scope| {
+        // A thread that cannot be had is no loss: this one works through the queue as well.
+        let start = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads).map_while(start).collect();
+        let mut found = work();
+        for other in others {
+            found.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        found
     });
+    found.sort_by_key(|(place, _)| *place);
     let mut uses = Uses::default();
-    for part in found {
+    for (_, part) in found {
         uses.append(part?);
     }
     Ok(uses)
+}
+
+fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
 }
 
 /// Cuts the bodies into runs of about equal length, one for each thread.

@@ -10,10 +10,10 @@ use wasmparser::{Parser, Payload};
 use super::{mapping, wasm};
 use crate::{Contract, Limits, Symbols, rewrite_under};
 
-const TEXT: &str = r#"(module (memory 1)
+const TEXT: &str = "(module (memory 1)
     (func $first (param i32) (nop) (memory.fill (local.get 0) (i32.const 0) (i32.const 9)) (nop))
     (func $second (drop (memory.size)) (i32.store (i32.const 0) (i32.const 1)))
-    (func $third (nop) (nop) (nop)))"#;
+    (func $third (nop) (nop) (nop)))";
 /// The line of each function's first instruction; the next ones follow.
 const LINES: [u64; 3] = [100, 200, 300];
 /// Where `helper` is said to be inlined into the third function.

@@ -126,6 +126,59 @@ fn bodies_that_need_no_change_are_copied_byte_for_byte() {
     assert_eq!(unchanged[..6], [true, true, false, true, true, false]);
 }
 
+/// Enough code for several threads: every third function changes.
+fn large(functions: u32) -> Vec<u8> {
+    use wasm_encoder::{CodeSection, Function, FunctionSection, MemorySection, MemoryType};
+    let mut types = wasm_encoder::TypeSection::new();
+    types.ty().function([], []);
+    let mut memories = MemorySection::new();
+    memories.memory(MemoryType {
+        minimum: 1,
+        maximum: None,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
+    let (mut declared, mut code) = (FunctionSection::new(), CodeSection::new());
+    for index in 0..functions {
+        let mut function = Function::new([]);
+        let mut body = function.instructions();
+        for _ in 0..300 {
+            body.i32_const(index as i32).drop();
+        }
+        if index % 3 == 0 {
+            body.memory_size(0).drop();
+        }
+        body.end();
+        declared.function(0);
+        code.function(&function);
+    }
+    let mut module = wasm_encoder::Module::new();
+    module.section(&types).section(&declared).section(&memories).section(&code);
+    module.finish()
+}
+
+#[test]
+fn code_that_is_shared_out_to_threads_comes_together_in_order() {
+    let module = large(4000);
+    assert!(module.len() > 4 << 20, "{} bytes are not enough", module.len());
+    assert!(check_module(&module) > 4000 * 600);
+}
+
+#[test]
+fn the_first_invalid_function_is_the_one_reported() {
+    let mut module = large(4000);
+    let ranges: Vec<_> = bodies(&module).iter().map(FunctionBody::range).collect();
+    let drop_at = |function: usize| ranges[function].end - 2;
+    for function in [3999, 2500, 1] {
+        assert_eq!(module[drop_at(function)], 0x1a, "drop");
+        module[drop_at(function)] = 0x01; // nop: a value stays on the stack
+        let error = rewrite_under(&module, &Limits::default(), Contract::Open);
+        let Err(crate::RewriteError::Invalid { offset, .. }) = error else { panic!("refused") };
+        assert!(ranges[function].contains(&offset), "function {function}, found {offset:#x}");
+    }
+}
+
 #[test]
 fn names_stay_and_other_custom_sections_go() {
     let of = open(

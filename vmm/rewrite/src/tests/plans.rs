@@ -56,9 +56,9 @@ fn memory_and_growth() {
 #[test]
 fn a_plain_module_exports_what_the_host_needs_and_no_more() {
     let of = open(
-        r#"(module (memory 1) (table 1 funcref) (elem (i32.const 0) $f)
+        "(module (memory 1) (table 1 funcref) (elem (i32.const 0) $f)
         (global i32 (i32.const 1)) (global (mut f64) (f64.const 1))
-        (func $f (drop (memory.grow (i32.const 1)))))"#,
+        (func $f (drop (memory.grow (i32.const 1)))))",
     );
     let expected = [
         reserved::MEMORY,

@@ -118,8 +118,9 @@ impl Script {
                         .expect("registers");
                 }
             }
-            WastDirective::Invoke(call) => self.invoke(&call),
-            WastDirective::AssertExhaustion { call, .. } => self.invoke(&call),
+            WastDirective::Invoke(call) | WastDirective::AssertExhaustion { call, .. } => {
+                self.invoke(&call);
+            }
             WastDirective::AssertTrap { exec, .. } | WastDirective::AssertReturn { exec, .. } => {
                 self.execute(exec);
             }

@@ -31,7 +31,7 @@ fn whole(random: &mut Random) -> Vec<u8> {
 }
 
 fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..1 + random.next() % CHANGES_MAX {
+    for _ in 0..=random.next() % CHANGES_MAX {
         if bytes.is_empty() {
             return;
         }

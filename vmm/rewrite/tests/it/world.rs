@@ -226,6 +226,7 @@ impl World {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // as `map_err` hands it over
 fn failed(error: wasmtime::Error) -> Outcome {
     match error.downcast_ref::<Trap>() {
         Some(trap) => Outcome::Trapped(*trap),
