@@ -43,7 +43,10 @@ fn main() -> Result<()> {
         report(placement, "quinn", &quinn_echo::alone(&keys, calls)?, &udp);
         let (alone, rate, loaded) = faaslet(&keys, calls)?;
         report(placement, "faaslet", &alone, &udp);
-        println!("{placement:9} faaslet, {IN_FLIGHT} in flight: {rate:.0} calls/s, {}", of(&loaded));
+        println!(
+            "{placement:9} faaslet, {IN_FLIGHT} in flight: {rate:.0} calls/s, {}",
+            of(&loaded)
+        );
     }
     Ok(())
 }

@@ -15,8 +15,8 @@
 //! A *driver* (`endpoint`) is one task that owns a UDP socket, the QUIC state of all its
 //! connections and their sessions. Others send it posts through a mailbox; nobody else touches that
 //! state. A call costs no task and no lock that is held while anything waits. QUIC itself is
-//! `quinn-proto`, without the task per connection that is around it in `quinn`: hopping between
-//! tasks was more than half of a round trip's time.
+//! `quinn-proto`, the state machine inside `quinn`, without the tasks around it: what it saves is
+//! hops between tasks and, by a socket that is watched for reading alone, two wake-ups a call.
 
 pub mod client;
 mod endpoint;

@@ -170,7 +170,7 @@ impl Server {
             socket.local_addr().map_err(|source| BindError::Address { addr, source })?;
         let mailbox = Arc::new(Mailbox::new());
         let app = ServerApp::new(config, handler, mailbox.clone());
-        let endpoint = transport::endpoint(Some(tls.reset_key.clone()));
+        let endpoint = transport::endpoint(Some(tls));
         let (crypto, handle) = (transport::server(tls), runtime.handle().clone());
         let thread = std::thread::Builder::new()
             .name("faaslet-quic".to_owned())

@@ -81,6 +81,8 @@ pub struct ServerTls {
     pub(crate) crypto: Arc<QuicServerConfig>,
     /// The same after a restart, so that clients of the last run notice at once.
     pub(crate) reset_key: Arc<hmac::Key>,
+    /// As `reset_key`: by it a server knows its own connection ids.
+    pub(crate) connection_id_key: u64,
 }
 
 /// What a client trusts.
@@ -137,6 +139,8 @@ pub fn server_config(dir: &Path) -> Result<ServerTls, TlsError> {
     let key = PrivateKeyDer::from_pem_slice(&read_file(&key_path)?)
         .map_err(|error| TlsError::Content { path: key_path, reason: error.to_string() })?;
     let reset_key = reset_key(&key);
+    let connection_id_key = hmac::sign(&reset_key, b"connection ids");
+    let connection_id_key = connection_id_key.as_ref().first_chunk().copied().unwrap_or_default();
     let mut config = rustls::ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| TlsError::Fit(error.to_string()))?
@@ -148,7 +152,11 @@ pub fn server_config(dir: &Path) -> Result<ServerTls, TlsError> {
     config.max_early_data_size = 0;
     let crypto = QuicServerConfig::try_from(Arc::new(config))
         .map_err(|error| TlsError::Fit(error.to_string()))?;
-    Ok(ServerTls { crypto: Arc::new(crypto), reset_key: Arc::new(reset_key) })
+    Ok(ServerTls {
+        crypto: Arc::new(crypto),
+        reset_key: Arc::new(reset_key),
+        connection_id_key: u64::from_le_bytes(connection_id_key),
+    })
 }
 
 /// Trust in the monitor whose trust file is `path`; a folder stands for the [`TRUST_FILE`] in it.
@@ -171,7 +179,12 @@ pub fn client_config(path: &Path) -> Result<ClientTls, TlsError> {
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
+    let mut provider = rustls::crypto::ring::default_provider();
+    // The cheapest first, where the processor has instructions for it; QUIC needs it anyway.
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| suite.suite() != rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+    Arc::new(provider)
 }
 
 fn reset_key(key: &PrivateKeyDer<'_>) -> hmac::Key {

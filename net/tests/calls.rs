@@ -61,7 +61,12 @@ async fn thousands_of_calls_wait_for_their_turn() {
             assert_eq!(reply.payload, input);
         });
     }
-    within(async { while let Some(result) = calls.join_next().await { result.unwrap() } }).await;
+    within(async {
+        while let Some(result) = calls.join_next().await {
+            result.unwrap()
+        }
+    })
+    .await;
     assert_eq!(bench.script.given(), 3_000);
 }
 

@@ -192,8 +192,7 @@ impl ClientSession {
         self.deadlines.insert(request.deadline, id);
         self.inputs_bytes += input_bytes;
         let deadline = request.deadline;
-        self.in_flight
-            .insert(id, InFlight { deadline, input_bytes, wanted: true, arriving: None });
+        self.in_flight.insert(id, InFlight { deadline, input_bytes, wanted: true, arriving: None });
         Ok(id)
     }
 

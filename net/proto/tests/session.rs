@@ -304,7 +304,7 @@ fn half_a_call_is_not_waited_for() {
         let half = pair.to_server.len() / 2;
         pair.server_gets(half).unwrap();
         let stall = Patience::default().stall;
-        pair.advance(stall - Duration::from_millis(1)).unwrap();
+        pair.advance(stall.checked_sub(Duration::from_millis(1)).unwrap()).unwrap();
         let close = pair.advance(Duration::from_millis(1)).unwrap_err();
         assert_eq!(close.code, CloseCode::Stalled);
     }
@@ -362,9 +362,10 @@ fn storm(seed: u64) -> Vec<String> {
             0..=2 => {
                 let length = [0, 40, 2_000, 90_000][pair.rng.random_range(0..4)];
                 let input = vec![pair.rng.random(); length];
-                let deadline = pair.rng.random_bool(0.3).then(|| {
-                    Duration::from_millis(pair.rng.random_range(1..60))
-                });
+                let deadline = pair
+                    .rng
+                    .random_bool(0.3)
+                    .then(|| Duration::from_millis(pair.rng.random_range(1..60)));
                 let id = pair.call_until("f", input.clone(), deadline).unwrap();
                 expected.insert(id, (input, deadline.is_some()));
             }

@@ -319,5 +319,5 @@ impl App for ClientApp {
 fn pause(first: Duration, longest: Duration, attempt: u32) -> Duration {
     let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(longest);
     let random = RandomState::new().hash_one(attempt);
-    doubled - doubled.mul_f64((random as f64 / u64::MAX as f64) / 2.0)
+    doubled.mul_f64(1.0 - (random as f64 / u64::MAX as f64) / 2.0)
 }

@@ -9,7 +9,7 @@ use quinn_udp::RecvMeta;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Instant;
 
 /// Most datagrams in one transmit.
@@ -322,7 +322,7 @@ impl<S: Session> Hub<S> {
             else {
                 return Ok(false);
             };
-            if let Poll::Pending = socket.poll_send(cx, &transmit, &self.scratch)? {
+            if socket.poll_send(cx, &transmit, &self.scratch)?.is_pending() {
                 self.blocked = Some(transmit);
             }
         }

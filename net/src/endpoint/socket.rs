@@ -17,7 +17,7 @@ const _: () = assert!(RECEIVES <= BATCH_SIZE);
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 
 pub(crate) struct Socket {
-    socket: AsyncFd<UdpSocket>,
+    udp: AsyncFd<UdpSocket>,
     /// The same socket, watched for room to send while there is none.
     full: Option<AsyncFd<UdpSocket>>,
     state: UdpSocketState,
@@ -54,11 +54,11 @@ impl Socket {
         let _ = reference.set_send_buffer_size(SOCKET_BUFFER_BYTES);
         // This makes it non-blocking too.
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket: sys::watch(socket, Interest::READABLE)?, full: None, state })
+        Ok(Self { udp: sys::watch(socket, Interest::READABLE)?, full: None, state })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.get_ref().local_addr()
+        self.udp.get_ref().local_addr()
     }
 
     pub(crate) fn may_fragment(&self) -> bool {
@@ -77,7 +77,7 @@ impl Socket {
         received: &mut Received,
     ) -> Poll<io::Result<()>> {
         loop {
-            let mut guard = ready!(self.socket.poll_read_ready(cx))?;
+            let mut guard = ready!(self.udp.poll_read_ready(cx))?;
             received.count = 0;
             match self.receive(&mut received.buffer, &mut received.metas) {
                 Ok(count) => {
@@ -102,7 +102,7 @@ impl Socket {
         let mut buffers = buffer.chunks_mut(RECEIVE_BYTES);
         let mut slices: [IoSliceMut<'_>; RECEIVES] =
             std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-        self.state.recv(self.socket.get_ref().into(), &mut slices, metas)
+        self.state.recv(self.udp.get_ref().into(), &mut slices, metas)
     }
 
     /// Sends a transmit; pending when the kernel's buffer is full.
@@ -120,7 +120,7 @@ impl Socket {
             src_ip: transmit.src_ip,
         };
         loop {
-            match self.state.send(self.socket.get_ref().into(), &transmit) {
+            match self.state.send(self.udp.get_ref().into(), &transmit) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     self.full = None;
@@ -128,7 +128,7 @@ impl Socket {
                 }
             }
             if self.full.is_none() {
-                let socket = self.socket.get_ref().try_clone()?;
+                let socket = self.udp.get_ref().try_clone()?;
                 self.full = Some(sys::watch(socket, Interest::WRITABLE)?);
             }
             if let Some(full) = &self.full {

@@ -3,8 +3,8 @@
 use crate::tls::{ClientTls, ServerTls};
 use quinn_proto::congestion::CubicConfig;
 use quinn_proto::{
-    AckFrequencyConfig, ClientConfig, EndpointConfig, MtuDiscoveryConfig, ServerConfig,
-    TransportConfig, VarInt,
+    AckFrequencyConfig, ClientConfig, EndpointConfig, HashedConnectionIdGenerator,
+    MtuDiscoveryConfig, ServerConfig, TransportConfig, VarInt,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,13 @@ const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Handshakes that are received and not begun.
 const MAX_INCOMING: usize = 1024;
 
-pub(crate) fn endpoint(reset_key: Option<Arc<ring::hmac::Key>>) -> EndpointConfig {
-    match reset_key {
-        Some(key) => EndpointConfig::new(key),
-        None => EndpointConfig::default(),
-    }
+/// With a server's keys, connections of its last run are recognised and reset.
+pub(crate) fn endpoint(tls: Option<&ServerTls>) -> EndpointConfig {
+    let Some(tls) = tls else { return EndpointConfig::default() };
+    let mut config = EndpointConfig::new(tls.reset_key.clone());
+    let key = tls.connection_id_key;
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
+    config
 }
 
 pub(crate) fn server(tls: &ServerTls) -> Arc<ServerConfig> {

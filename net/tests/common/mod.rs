@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "correct horse";
 /// Nothing here takes as long, unless it is broken.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// `echo` answers its input, `hold` when the test says so, `big` with as many MiB as its input
 /// has bytes, `fail` and `trap` as they are called, `drop` never.
@@ -105,8 +105,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         tls::generate(&folder.path().join("tls")).unwrap();
         let addr = "127.0.0.1:0".parse().unwrap();
-        let mut bench =
-            Self { folder, script: Arc::default(), config, server: None, addr };
+        let mut bench = Self { folder, script: Arc::default(), config, server: None, addr };
         bench.start();
         bench
     }

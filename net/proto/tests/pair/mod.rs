@@ -18,9 +18,8 @@ pub(crate) const TOKEN: &[u8] = b"a token";
 /// A seed from `FAASLET_SEED`, or from the clock; printed, so that a failure can be repeated.
 pub(crate) fn seed() -> u64 {
     let seed = std::env::var("FAASLET_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = seed.unwrap_or_else(|| {
-        std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64
-    });
+    let seed = seed
+        .unwrap_or_else(|| std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     println!("FAASLET_SEED={seed}");
     seed
 }
