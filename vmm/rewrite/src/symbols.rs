@@ -111,9 +111,13 @@ impl<'m> Symbols<'m> {
     pub fn frames(&self, offset: u32) -> Vec<Frame> {
         let Some(function) = self.function_at(offset as usize) else { return Vec::new() };
         let mut frames = self.dwarf_frames(offset).unwrap_or_default();
+        let named = self.mangled(function).is_some();
         match frames.last_mut() {
             None => frames.push(Frame { function: self.name(function), file: None, line: None }),
-            Some(outer) if outer.function.is_empty() => outer.function = self.name(function),
+            // The name section has the whole name; DWARF often only its last part.
+            Some(outer) if named || outer.function.is_empty() => {
+                outer.function = self.name(function);
+            }
             Some(_) => {}
         }
         for frame in &mut frames {
@@ -126,10 +130,12 @@ impl<'m> Symbols<'m> {
 
     /// The demangled name of a function, or `function 7`.
     pub fn name(&self, function: u32) -> String {
-        match self.names.binary_search_by_key(&function, |(index, _)| *index) {
-            Ok(at) => demangled(self.names[at].1),
-            Err(_) => format!("function {function}"),
-        }
+        self.mangled(function).map_or_else(|| format!("function {function}"), demangled)
+    }
+
+    fn mangled(&self, function: u32) -> Option<&'m str> {
+        let at = self.names.binary_search_by_key(&function, |(index, _)| *index).ok()?;
+        Some(self.names[at].1)
     }
 
     fn function_at(&self, offset: usize) -> Option<u32> {

@@ -22,7 +22,6 @@ use faaslet_wasi::Config;
 use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Module};
 
-use super::capture::SlotMemory;
 use crate::cell::image::{Capture, CaptureError, META_MONOTONIC};
 use crate::cell::{Call, Entry, Exchange, Faaslet, Function, Limits, MakeError, Mode, Source, Stage, linker};
 use crate::engine::{ArtefactError, compile, load_bytes};
@@ -314,7 +313,7 @@ impl<'a> Oven<'a> {
         let monotonic = store.data().wasi.clock().monotonic_ns();
         let globals = capture.globals(store, &instance, &self.function.plan)?;
         let tables = capture.tables(store)?;
-        let memory = SlotMemory::new(store.data().guest_memory());
+        let memory = store.data().guest_memory();
         let max = self.function.plan.memory.max_pages;
         let contents = ImageContents {
             identity: self.identity,

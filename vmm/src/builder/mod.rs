@@ -4,7 +4,6 @@
 //! artefact and an image. Malformed and hostile modules meet it, under limits, never the monitor.
 
 mod bake;
-mod capture;
 pub mod process;
 
 pub use bake::{BakeError, BakeLimits, Baked, Phase, Recipe, bake};

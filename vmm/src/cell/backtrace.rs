@@ -16,7 +16,10 @@ pub(crate) fn render(function: &Function, error: &wasmtime::Error) -> String {
     let mut text = error.root_cause().to_string();
     if let Some(trace) = error.downcast_ref::<WasmBacktrace>() {
         let symbols = function.original().and_then(|module| Symbols::load(module).ok());
-        for (number, frame) in trace.frames().iter().take(MAX_FRAMES).enumerate() {
+        // What the rewrite added is not the author's business.
+        let ours = |frame: &&FrameInfo| frame.func_index() >= function.plan.original_functions;
+        let frames = trace.frames().iter().filter(|frame| !ours(frame));
+        for (number, frame) in frames.take(MAX_FRAMES).enumerate() {
             push_frame(&mut text, &function.plan, symbols.as_ref(), number, frame);
         }
     }
@@ -35,9 +38,6 @@ fn push_frame(
     number: usize,
     frame: &FrameInfo,
 ) {
-    if frame.func_index() >= plan.original_functions {
-        return;
-    }
     let offset = frame.module_offset().and_then(|offset| plan.offsets.original(offset as u32));
     let lines = match (symbols, offset) {
         (Some(symbols), Some(offset)) => symbols.frames(offset),

@@ -23,7 +23,7 @@ use faaslet_wasi::{NotSnapshottable, OpenFiles};
 use wasmtime::{Global, Instance, Ref, Store, Trap, TypedFunc, UpdateDeadline, Val};
 
 use super::backtrace;
-use super::call::{Answer, Call, Entry};
+use super::call::{Answer, Call, Entry, Mode};
 use super::exchange::Exchange;
 use super::function::Function;
 use super::host::{Host, Stage, host_grow};
@@ -165,16 +165,24 @@ impl Faaslet {
     /// Ties the module's size and growth to the slot.
     fn bind_memory(&mut self) -> wasmtime::Result<()> {
         let Self { store, instance, .. } = self;
-        if let Some(size) = instance.get_global(&mut *store, reserved::SIZE) {
-            let bytes = store.data().slot.size().0 as i64;
-            size.set(&mut *store, Val::I64(bytes))?;
-            store.data_mut().size = Some(size);
-        }
+        store.data_mut().size = instance.get_global(&mut *store, reserved::SIZE);
+        self.bind_size()?;
+        let Self { store, instance, .. } = self;
         if let Some(table) = instance.get_table(&mut *store, reserved::CALLS) {
             let grow = host_grow(&mut *store);
             table.set(&mut *store, 0, Ref::Func(Some(grow)))?;
         }
         Ok(())
+    }
+
+    /// Tells the guest the slot's size.
+    fn bind_size(&mut self) -> wasmtime::Result<()> {
+        let host = self.store.data();
+        let bytes = host.slot.size().0 as i64;
+        match host.size {
+            Some(size) => size.set(&mut self.store, Val::I64(bytes)),
+            None => Ok(()),
+        }
     }
 
     /// Boot, constructors, the module's own initialisation.
@@ -216,12 +224,15 @@ impl Faaslet {
     /// Runs one call to its end.
     pub async fn run(&mut self, call: Call, scanner: &ScannerCell) -> Ran {
         let started = Instant::now();
-        let entry = call.entry.clone();
+        let (entry, forked) = (call.entry.clone(), call.mode == Mode::Fork);
         let host = self.store.data_mut();
         host.slot.enter(&scanner.borrow());
         host.begin(call);
         self.store.set_epoch_deadline(SLICE_TICKS);
-        let result = self.enter(&entry).await;
+        let result = match forked {
+            true => self.enter_fork(&entry).await,
+            false => self.enter(&entry).await,
+        };
         let mut ran = self.finish(result);
         ran.answer.ran = started.elapsed();
         ran
@@ -242,10 +253,14 @@ impl Faaslet {
         self.store.data_mut().wasi.snapshot_files()
     }
 
-    async fn enter(&mut self, entry: &Entry) -> wasmtime::Result<i32> {
+    async fn enter_fork(&mut self, entry: &Entry) -> wasmtime::Result<i32> {
         if let Some(hook) = &self.after_restore {
             hook.call_async(&mut self.store, ()).await?;
         }
+        self.enter(entry).await
+    }
+
+    async fn enter(&mut self, entry: &Entry) -> wasmtime::Result<i32> {
         let func = match entry {
             Entry::Main => self.main.clone(),
             Entry::Export(name) => self.export(name)?,
@@ -300,7 +315,12 @@ impl Faaslet {
         for (global, value) in &self.baseline {
             global.set(&mut self.store, *value)?;
         }
-        Ok(self.store.data_mut().slot.reset(&mut scanner.borrow_mut())?)
+        let host = self.store.data_mut();
+        let report = host.slot.reset(&mut scanner.borrow_mut())?;
+        if report.grown > Bytes::ZERO {
+            self.bind_size()?;
+        }
+        Ok(report)
     }
 
     /// Whether this instance may serve another call after [`Faaslet::reset`].

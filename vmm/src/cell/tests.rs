@@ -87,21 +87,88 @@ fn run(worker: &mut Worker<Said>, function: u32, call: Call) -> Answer {
     }
 }
 
-#[test]
-fn a_noop_answers_again_and_again() {
+fn text(answer: &Answer) -> String {
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+/// Calls the guest a few times with an input; each must answer the same.
+fn always(name: &str, input: &[u8], expected: &[u8]) {
     let engine = engine::engine().unwrap();
-    let mut worker = worker(&engine, &["noop"]);
-    for _ in 0..1000 {
-        let answer = run(&mut worker, 0, call(b""));
-        assert_eq!(answer.outcome, Outcome::Returned, "{}", String::from_utf8_lossy(&answer.body));
+    let mut worker = worker(&engine, &[name]);
+    for mode in [Mode::Fork, Mode::Fork, Mode::Fresh, Mode::Fork, Mode::Fresh] {
+        let answer = run(&mut worker, 0, Call { mode, ..call(input) });
+        assert_eq!(answer.outcome, Outcome::Returned, "{name} {mode:?}: {}", text(&answer));
+        assert_eq!(answer.body, expected, "{name} {mode:?}");
     }
-    let n = 200_000;
-    let deadline = Instant::now() + Duration::from_secs(100);
-    let started = Instant::now();
-    for _ in 0..n {
-        worker.submit(0, Call::making(deadline), Origin::Outside(1));
-        while worker.turn() {}
-        worker.outside().answers.pop_front();
+}
+
+#[test]
+fn guests_answer_the_same_in_every_fork_and_fresh() {
+    always("noop", b"", b"");
+    always("echo", b"what comes in goes out", b"what comes in goes out");
+    always("counter", b"", b"11");
+    always("segments", b"", b"active start late");
+    always("init-heavy", b"", &[0x26, 0x78, 0xc1, 0x20, 0x8f, 0x82, 0xc1, 0x0a]);
+    always("dirty", &200u32.to_le_bytes(), b"");
+    always("grow", &17u32.to_le_bytes(), b"");
+    always("table", b"", b"");
+    always("command", b"through the standard streams", b"through the standard streams");
+    always("init-chain", b"", b"6");
+    always("spin", &100u32.to_le_bytes(), b"");
+}
+
+#[test]
+fn entries_run_in_order_and_after_restore_in_forks_alone() {
+    let engine = engine::engine().unwrap();
+    let mut worker = worker(&engine, &["order"]);
+    for _ in 0..3 {
+        assert_eq!(text(&run(&mut worker, 0, call(b""))), "sifwrm");
     }
-    println!("noop: {} ns", started.elapsed().as_nanos() / n);
+    assert_eq!(text(&run(&mut worker, 0, Call { mode: Mode::Fresh, ..call(b"") })), "sifm");
+}
+
+#[test]
+fn chained_calls_by_name_export_and_index_answer_and_unknown_ones_are_refused() {
+    let engine = engine::engine().unwrap();
+    let mut worker = worker(&engine, &["chain", "echo"]);
+    assert_eq!(text(&run(&mut worker, 0, call(b"ehi"))), "0child:hi");
+    assert_eq!(text(&run(&mut worker, 0, call(b"thi"))), "0child:hi");
+    let unknown = text(&run(&mut worker, 0, call(b"nx")));
+    assert!(unknown.starts_with('4'), "{unknown}");
+}
+
+#[test]
+fn a_trap_poisons_its_slot_and_the_next_call_finds_a_clean_one() {
+    let engine = engine::engine().unwrap();
+    let mut worker = worker(&engine, &["trap", "counter"]);
+    for kind in *b"umdocnstrfbi" {
+        let answer = run(&mut worker, 0, call(&[kind]));
+        assert_eq!(answer.outcome, Outcome::Trapped, "{}: {}", kind as char, text(&answer));
+        assert!(text(&answer).contains("  0: "), "no backtrace: {}", text(&answer));
+        assert_eq!(text(&run(&mut worker, 1, call(b""))), "11");
+    }
+}
+
+#[test]
+fn an_endless_loop_ends_at_its_deadline_and_lets_others_run_meanwhile() {
+    let engine = engine::engine().unwrap();
+    let ticker = super::Ticker::start(&engine).unwrap();
+    ticker.begin();
+    let mut worker = worker(&engine, &["loop", "echo"]);
+    let deadline = Instant::now() + Duration::from_millis(300);
+    for number in [1, 2] {
+        worker.submit(0, Call::making(deadline), Origin::Outside(number));
+    }
+    worker.submit(1, call(b"short"), Origin::Outside(3));
+    let mut order = Vec::new();
+    while order.len() < 3 {
+        worker.fire(Instant::now());
+        worker.turn();
+        while let Some((number, answer)) = worker.outside().answers.pop_front() {
+            order.push((number, answer.outcome));
+        }
+    }
+    ticker.stop();
+    assert_eq!(order[0], (3, Outcome::Returned));
+    assert!(order[1..].iter().all(|(_, outcome)| *outcome == Outcome::TimedOut), "{order:?}");
 }

@@ -4,6 +4,7 @@
 //! goes on with the cookie it was given last is served from the open listing; any other cookie
 //! starts over and skips.
 
+use std::ffi::CString;
 use std::io;
 use std::sync::Arc;
 
@@ -49,8 +50,8 @@ impl Listing {
 
     /// Moves on to `cookie`, or to the end.
     pub(crate) fn skip_to(&mut self, cookie: u64) -> Result<(), Errno> {
-        while self.next < cookie && self.peek()?.is_some() {
-            self.advance();
+        while self.next < cookie && (self.next < 2 || self.read_name()?.is_some()) {
+            self.next += 1;
         }
         Ok(())
     }
@@ -79,16 +80,23 @@ impl Listing {
 
     /// The host's next entry that is still there.
     fn read(&mut self) -> Result<Option<DirEntry>, Errno> {
-        while let Some(entry) = self.entries.read() {
-            let entry = entry.map_err(|error| crate::errno::from_io(&error.into()))?;
-            if matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                continue;
-            }
-            let name = entry.file_name().to_str().map_err(|_| Errno::Ilseq)?;
+        while let Some(name) = self.read_name()? {
+            let name = name.to_str().map_err(|_| Errno::Ilseq)?;
             match self.dir.symlink_metadata(name) {
                 Ok(meta) => return Ok(Some(named(&meta, name))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(crate::errno::from_io(&error)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The host's next name, be it still there or not.
+    fn read_name(&mut self) -> Result<Option<CString>, Errno> {
+        while let Some(entry) = self.entries.read() {
+            let entry = entry.map_err(|error| crate::errno::from_io(&error.into()))?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                return Ok(Some(entry.file_name().to_owned()));
             }
         }
         Ok(None)

@@ -187,10 +187,20 @@ fn buffers_are_counted_and_checked() {
     assert_eq!(fs::metadata(root.path().join("file")).unwrap().len(), 0, "and wrote nothing");
     mem.put(IOVS + 4, &((128 << 20) + 1_u32).to_le_bytes());
     assert_eq!(errno(wasi.fd_write(mem, file, IOVS, 1, RESULT)), Errno::Nomem);
-    assert_eq!(errno(wasi.fd_write(mem, file, IOVS, u32::MAX, RESULT)), Errno::Nomem);
+    for count in [(128 << 20) / 8 + 1, u32::MAX] {
+        assert_eq!(errno(wasi.fd_write(mem, file, IOVS, count, RESULT)), Errno::Nomem);
+    }
     assert_eq!(number(wasi.fd_write(mem, file, IOVS, 0, RESULT)), 0);
     let subscriptions = wasi.poll_oneoff(mem, 0, 0, 4097, RESULT);
     assert_eq!(subscriptions, Ok(faaslet_wasi::Step::Done(Errno::Nomem)));
+}
+
+/// A fiber that waits may go on in another thread.
+#[test]
+fn a_faaslet_can_be_moved_between_threads() {
+    fn movable<T: Send>() {}
+    movable::<Wasi<Captured>>();
+    movable::<std::sync::Arc<Config>>();
 }
 
 #[test]

@@ -122,25 +122,25 @@ fn each_instruction_of_the_rewritten_module_has_its_original_line() {
             assert_eq!(outer.file.as_deref(), Some("app.c"));
             seen.push((frames[0].function.clone(), frames[0].line, frames.len()));
             if frames.len() == 2 {
-                assert_eq!((outer.function.as_str(), outer.line), ("three", Some(77)));
+                assert_eq!((outer.function.as_str(), outer.line), ("third", Some(77)));
             }
         }
     }
     seen.dedup();
     let line = |name: &str, line, depth| (name.to_owned(), Some(line), depth);
     let expected = [
-        line("one", 100, 1), // nop
-        line("one", 101, 1), // local.get
-        line("one", 102, 1), // i32.const; the next constant is part of memory.fill
-        line("one", 104, 1), // what stands for memory.fill
-        line("one", 105, 1),
-        line("one", 106, 1), // end
-        line("two", 200, 1), // what stands for memory.size
-        line("two", 201, 1),
-        line("two", 202, 1),
-        line("two", 203, 1),
-        line("two", 204, 1),
-        line("two", 205, 1),
+        line("first", 100, 1), // nop
+        line("first", 101, 1), // local.get
+        line("first", 102, 1), // i32.const; the next constant is part of memory.fill
+        line("first", 104, 1), // what stands for memory.fill
+        line("first", 105, 1),
+        line("first", 106, 1),  // end
+        line("second", 200, 1), // what stands for memory.size
+        line("second", 201, 1),
+        line("second", 202, 1),
+        line("second", 203, 1),
+        line("second", 204, 1),
+        line("second", 205, 1),
         line("helper", 300, 2),
         line("helper", 301, 2),
         line("helper", 302, 2),

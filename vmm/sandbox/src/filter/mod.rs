@@ -14,10 +14,11 @@
 //! on that answer alone (glibc from `clone3` to `clone`, whose flags, unlike those of `clone3`, a
 //! filter can see).
 //!
-//! What a filter cannot see is memory: paths, and the `resolve` flags of `openat2`. So neither
-//! `openat` nor `openat2` is what keeps a cell within its folders. Absolute paths lead into the
-//! empty root, and `..` stops at a folder's own mount; see [`crate::folder`]. Where the machine
-//! gives no empty root, no call that takes a path is allowed at all.
+//! What a filter cannot see is memory: paths, and the `RESOLVE_BENEATH` of `openat2`. So that flag
+//! is WASI's fence against functions, not what keeps native code within the folders of a cell:
+//! absolute paths lead into the empty root, and `..` stops at a folder's own mount; see
+//! [`crate::folder`]. Where the machine gives no empty root, no call that takes a path is allowed
+//! at all.
 
 mod allowed;
 mod hostile;

@@ -71,13 +71,15 @@ fn what_a_hostile_peer_sends_is_refused_and_leaks_no_descriptor() {
     const NAME: &str = "sent-by-a-hostile-peer";
     let (near, far) = Socket::pair().unwrap();
     let file = || memfd_create(NAME, MemfdFlags::CLOEXEC).unwrap();
-    let files: Vec<OwnedFd> = (0..=MAX_DESCRIPTORS).map(|_| file()).collect();
+    let files: Vec<OwnedFd> = (0..MAX_DESCRIPTORS * 4).map(|_| file()).collect();
     let before = open_files(NAME);
     assert_eq!(before, files.len());
 
-    send_unchecked(&near, b"many", &borrow(&files));
-    assert!(matches!(far.recv(), Err(ReceiveError::TooManyDescriptors)));
-    assert_eq!(open_files(NAME), before, "descriptors of a message with too many");
+    for count in [MAX_DESCRIPTORS + 1, files.len()] {
+        send_unchecked(&near, b"many", &borrow(&files[..count]));
+        assert!(matches!(far.recv(), Err(ReceiveError::TooManyDescriptors)), "{count}");
+        assert_eq!(open_files(NAME), before, "descriptors of a message with {count}");
+    }
 
     send_unchecked(&near, &vec![0; MAX_MESSAGE_BYTES + 1], &borrow(&files[..3]));
     assert!(matches!(far.recv(), Err(ReceiveError::TooLong)));

@@ -21,7 +21,8 @@ pub(crate) fn act(role: &str, arguments: &[String]) -> ExitCode {
         "__plain" => plain(arguments),
         "__unprivileged" => unprivileged(arguments),
         "__threads" => second_thread(),
-        "__monitor" => monitor(),
+        "__deaf" => deaf(&Socket::inherited().unwrap()),
+        "__monitor" => monitor(arguments),
         "__monitor_as_nobody" => monitor_as_nobody(),
         other => panic!("no part called {other}"),
     }
@@ -61,7 +62,15 @@ fn jailed(arguments: &[String]) -> ExitCode {
         std::env::vars_os().count(),
     );
     socket.send(state.as_bytes(), &[]).unwrap();
-    obey(&socket, &pagemap)
+    if arguments.iter().any(|a| a == "deaf") { deaf(&socket) } else { obey(&socket, &pagemap) }
+}
+
+/// Takes no notice of a monitor that hangs up.
+fn deaf(socket: &Socket) -> ! {
+    socket.send(b"deaf", &[]).unwrap();
+    loop {
+        std::thread::park();
+    }
 }
 
 fn obey(socket: &Socket, pagemap: &File) -> ExitCode {
@@ -117,7 +126,8 @@ fn files(folder: &OwnedFd) {
     rustix::fs::symlinkat("b", folder, "link").unwrap();
     assert_eq!(rustix::fs::readlinkat(folder, "link", Vec::new()).unwrap().as_bytes(), b"b");
     rustix::fs::linkat(folder, "b", folder, "c", rustix::fs::AtFlags::empty()).unwrap();
-    let list = rustix::fs::Dir::read_from(folder).unwrap();
+    let list =
+        rustix::fs::Dir::new(open(".", OFlags::RDONLY | OFlags::DIRECTORY).unwrap()).unwrap();
     let mut names: Vec<String> =
         list.map(|e| e.unwrap().file_name().to_str().unwrap().to_owned()).collect();
     names.sort();
@@ -232,9 +242,11 @@ pub(crate) fn spec<'a>(role: &str, arguments: &[&str]) -> Spec<'a> {
 }
 
 /// A monitor that is about to be killed: says the number of its child, then waits.
-fn monitor() -> ExitCode {
-    let mut child = spawn(&spec("__jailed", &[])).unwrap();
-    child.socket().unwrap().recv().unwrap();
+fn monitor(arguments: &[String]) -> ExitCode {
+    let [role, rest @ ..] = arguments else { panic!("no role for the child") };
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let mut child = spawn(&spec(role, &rest)).unwrap();
+    while child.socket().unwrap().recv().unwrap().bytes != b"deaf" {}
     println!("{}", child.pid());
     child.wait().unwrap();
     ExitCode::SUCCESS

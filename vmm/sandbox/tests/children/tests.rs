@@ -56,9 +56,13 @@ fn jailed(arguments: &[&str]) -> Child {
     child
 }
 
-fn await_readable(what: impl AsFd) {
+fn readable_in_time(what: impl AsFd) -> bool {
     let mut polled = [PollFd::new(&what, PollFlags::IN)];
-    assert_eq!(poll(&mut polled, Some(&DEADLINE)).unwrap(), 1, "nothing happened for too long");
+    poll(&mut polled, Some(&DEADLINE)).unwrap() == 1
+}
+
+fn await_readable(what: impl AsFd) {
+    assert!(readable_in_time(what), "nothing happened for too long");
 }
 
 fn end_of(child: &mut Child) -> Exit {
@@ -198,16 +202,31 @@ fn dies_with_monitor() {
     let own_thread = || jailed(&[]);
     let survivor = std::thread::spawn(own_thread).join().unwrap();
     assert_eq!(tell(&survivor, "ping"), "pong", "it outlives the thread that asked for it");
+    // Before the jail, in it, and where a change of user would have made the kernel forget.
+    monitor_dies(&["__deaf"]);
+    monitor_dies(&["__jailed", "deaf"]);
+    monitor_dies(&["__jailed", "deaf", "nobody"]);
+}
 
-    let mut monitor =
-        Command::new("/proc/self/exe").arg("__monitor").stdout(Stdio::piped()).spawn().unwrap();
+/// Kills a monitor of its own kind, and waits for the end of a child that does not listen.
+fn monitor_dies(child: &[&str]) {
+    let mut monitor = Command::new("/proc/self/exe")
+        .arg("__monitor")
+        .args(child)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut first = [0; 16];
     let count = monitor.stdout.as_mut().unwrap().read(&mut first).unwrap();
     let pid: i32 = std::str::from_utf8(&first[..count]).unwrap().trim().parse().unwrap();
-    let cell = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty()).unwrap();
+    let pid = Pid::from_raw(pid).unwrap();
+    let cell = pidfd_open(pid, PidfdFlags::empty()).unwrap();
     monitor.kill().unwrap();
-    await_readable(cell);
     monitor.wait().unwrap();
+    if !readable_in_time(&cell) {
+        let _ = rustix::process::pidfd_send_signal(&cell, rustix::process::Signal::KILL);
+        panic!("the child {child:?} outlives its monitor");
+    }
 }
 
 fn leaves_nothing() {

@@ -60,20 +60,25 @@ fn address<T>(value: &T) -> u64 {
     std::ptr::from_ref(value) as u64
 }
 
+/// By the one call that a cell may open files with, without its flags that restrain it.
 fn open(folder: u64, path: &std::ffi::CStr, flags: i32) -> Outcome {
-    plain(c::SYS_openat, [folder, text(path), flags as u64, 0o600])
+    match open_how(folder, path, flags, 0) {
+        Ok(fd) => Outcome::Through(fd.to_string()),
+        Err(errno) => Outcome::Refused(errno),
+    }
 }
 
-fn open_how(folder: u64, path: &std::ffi::CStr, resolve: u64) -> Outcome {
-    let how = [c::O_RDONLY as u64, 0, resolve];
-    plain(c::SYS_openat2, [folder, text(path), address(&how), 24])
+fn open_how(folder: u64, path: &std::ffi::CStr, flags: i32, resolve: u64) -> Result<u64, i32> {
+    let mode = if flags & c::O_CREAT == 0 { 0 } else { 0o600 };
+    let how = [flags as u64, mode, resolve];
+    raw(c::SYS_openat2, [folder, text(path), address(&how), 24])
 }
 
 /// Up by `..` as far as it goes, then down again to a file of the host.
 fn climb(ground: &Ground) -> Outcome {
     let mut folder = ground.granted;
     for _ in 0..64 {
-        match raw(c::SYS_openat, [folder, text(c".."), (c::O_PATH | c::O_DIRECTORY) as u64]) {
+        match open_how(folder, c"..", c::O_PATH | c::O_DIRECTORY, 0) {
             Ok(above) => folder = above,
             Err(errno) => return Outcome::Refused(errno),
         }
@@ -195,14 +200,14 @@ fn send_to_self(number: i64, pid: u64) -> Outcome {
 pub(crate) const ATTEMPTS: &[Attempt] = &[
     // Files by path.
     both("open /etc/passwd", Refused, |_| plain(c::SYS_open, [text(c"/etc/passwd"), 0, 0])),
-    both("openat /etc/passwd", Refused, |_| open(HERE, c"/etc/passwd", c::O_RDONLY)),
-    both("openat2 /etc/passwd", Refused, |_| open_how(HERE, c"/etc/passwd", 0)),
-    both("openat / as a folder", Refused, |_| open(HERE, c"/", c::O_RDONLY | c::O_DIRECTORY)),
-    both("openat . as a folder", Refused, |_| open(HERE, c".", c::O_RDONLY | c::O_DIRECTORY)),
-    both("openat /proc/self/mem", Refused, |_| open(HERE, c"/proc/self/mem", c::O_RDWR)),
-    both("openat /proc/self/environ", Refused, |_| open(HERE, c"/proc/self/environ", c::O_RDONLY)),
-    both("openat /dev/null", Refused, |_| open(HERE, c"/dev/null", c::O_RDWR)),
-    both("openat /sys/kernel", Refused, |_| open(HERE, c"/sys/kernel", c::O_RDONLY)),
+    both("openat /etc/passwd", Refused, |_| plain(c::SYS_openat, [HERE, text(c"/etc/passwd"), 0])),
+    both("openat2 /etc/passwd", Refused, |_| open(HERE, c"/etc/passwd", c::O_RDONLY)),
+    both("openat2 / as a folder", Refused, |_| open(HERE, c"/", c::O_RDONLY | c::O_DIRECTORY)),
+    both("openat2 . as a folder", Refused, |_| open(HERE, c".", c::O_RDONLY | c::O_DIRECTORY)),
+    both("openat2 /proc/self/mem", Refused, |_| open(HERE, c"/proc/self/mem", c::O_RDWR)),
+    both("openat2 /proc/self/environ", Refused, |_| open(HERE, c"/proc/self/environ", c::O_RDONLY)),
+    both("openat2 /dev/null", Refused, |_| open(HERE, c"/dev/null", c::O_RDWR)),
+    both("openat2 /sys/kernel", Refused, |_| open(HERE, c"/sys/kernel", c::O_RDONLY)),
     both("stat /etc/passwd", Refused, |_| {
         let buffer = [0_u64; 64];
         plain(c::SYS_newfstatat, [HERE, text(c"/etc/passwd"), address(&buffer), 0])
@@ -212,16 +217,16 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         plain(c::SYS_mkdirat, [HERE, text(c"/new"), 0o700])
     }),
     // Out of a folder that was handed over.
-    both("openat .. beneath the folder, and on", Refused, climb),
-    both("openat ../secret beneath the folder", Refused, |g| {
-        open(g.granted, c"../secret", c::O_RDONLY)
-    }),
-    both("openat2 ../secret, no flags", Refused, |g| open_how(g.granted, c"../secret", 0)),
+    both("openat2 .. beneath the folder, and on", Refused, climb),
+    both("openat2 ../secret, no flags", Refused, |g| open(g.granted, c"../secret", 0)),
     inside("openat2 ../secret, RESOLVE_BENEATH", Refused, |g| {
-        open_how(g.granted, c"../secret", c::RESOLVE_BENEATH)
+        match open_how(g.granted, c"../secret", 0, c::RESOLVE_BENEATH) {
+            Ok(fd) => Outcome::Through(fd.to_string()),
+            Err(errno) => Outcome::Refused(errno),
+        }
     }),
-    both("openat2 a link to an absolute path", Refused, |g| open_how(g.granted, c"absolute", 0)),
-    both("openat2 a link to ../secret", Refused, |g| open_how(g.granted, c"relative", 0)),
+    both("openat2 a link to an absolute path", Refused, |g| open(g.granted, c"absolute", 0)),
+    both("openat2 a link to ../secret", Refused, |g| open(g.granted, c"relative", 0)),
     both("make a link to ../secret and follow it", Refused, make_link_and_follow),
     both("rename a file out of the folder", Refused, |g| {
         let (from, to) = (text(c"file"), text(c"../stolen"));
@@ -243,7 +248,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     both("remove from a read-only folder", Refused, |g| {
         plain(c::SYS_unlinkat, [g.read_only, text(c"file"), 0])
     }),
-    inside("openat .. beneath standard input", Refused, |_| open(0, c"..", c::O_RDONLY)),
+    inside("openat2 .. beneath standard input", Refused, |_| open(0, c"..", c::O_RDONLY)),
     both("name_to_handle_at", Killed, |_| {
         let handle = [64_u32; 40];
         let id = 0_u64;
