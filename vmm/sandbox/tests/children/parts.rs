@@ -113,7 +113,8 @@ fn honest_work(mut descriptors: Vec<OwnedFd>, pagemap: &File) -> String {
 
 fn files(folder: &OwnedFd) {
     let open = |path: &str, flags: OFlags| {
-        rustix::fs::openat2(folder, path, flags, Mode::from(0o600), ResolveFlags::BENEATH)
+        let mode = if flags.contains(OFlags::CREATE) { 0o600 } else { 0 };
+        rustix::fs::openat2(folder, path, flags, Mode::from(mode), ResolveFlags::BENEATH)
     };
     rustix::fs::mkdirat(folder, "inner", Mode::from(0o700)).unwrap();
     let made = open("inner/a", OFlags::RDWR | OFlags::CREATE).unwrap();
