@@ -63,7 +63,7 @@ async fn thousands_of_calls_wait_for_their_turn() {
     }
     within(async {
         while let Some(result) = calls.join_next().await {
-            result.unwrap()
+            result.unwrap();
         }
     })
     .await;

@@ -1,6 +1,4 @@
 //! Peers that mean harm, or are merely broken, and a network that loses a server.
-//!
-//! The long form of the handshake test is `FAASLET_HANDSHAKES=10000`.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -227,16 +225,6 @@ fn honest_calls(function: &str, input: &[u8], count: usize) -> Vec<u8> {
         sent.extend_from_slice(&bytes);
     }
     sent
-}
-
-#[tokio::test]
-async fn thousands_of_handshakes_leave_nothing_behind() {
-    let count = std::env::var("FAASLET_HANDSHAKES").map_or(500, |text| text.parse().unwrap());
-    let bench = Bench::new();
-    for _ in 0..count {
-        still_answers(&bench).await;
-    }
-    still_answers(&bench).await;
 }
 
 /// First datagrams of handshakes from callers that never go on: the honest still get in.

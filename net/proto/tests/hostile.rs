@@ -1,6 +1,9 @@
 //! Bytes that no honest end sends.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../../tests/fuzz/oracles/wire.rs"]
+#[allow(unreachable_pub)]
+mod oracle;
 mod pair;
 
 use bytes::{Bytes, BytesMut};
@@ -161,5 +164,25 @@ fn flipped_bits_never_panic() {
             *byte ^= 1 << (at % 8);
         }
         while pair.client_gets(4_000) == Ok(true) {}
+    }
+}
+
+/// The oracle of the fuzz target `wire`, on honest traffic with a few bytes changed.
+#[test]
+fn any_bytes_mean_the_same_however_they_are_cut() {
+    let mut rng = rng(seed());
+    let mut honest = call_bytes(b"").to_vec();
+    for length in [10, 600, 40_000] {
+        honest.extend_from_slice(&call_bytes(&vec![7; length]));
+    }
+    for _ in 0..1_000 {
+        let mut bytes = honest[..rng.random_range(0..honest.len().min(2_000))].to_vec();
+        for _ in 0..rng.random_range(0..6) {
+            if !bytes.is_empty() {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] = rng.random();
+            }
+        }
+        oracle::check(&bytes);
     }
 }
