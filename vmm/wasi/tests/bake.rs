@@ -73,11 +73,11 @@ fn the_monotonic_clock_goes_on_after_the_bake() {
 
 #[test]
 fn files_changed_at_a_bake_carry_its_time() {
+    const BOTH_NOW: u32 = 2 | 8;
     let root = tempfile::tempdir().unwrap();
     let folders = [("/data", root.path(), false)];
     let mut bake = Faaslet::start(&folders, None, Clock::bake(), Random::bake(&[1; 32], b"r"));
     let file = bake.open(DATA, "file", CREAT, READ | WRITE, 0).unwrap();
-    const BOTH_NOW: u32 = 2 | 8;
     let call = bake.wasi.fd_filestat_set_times(&bake.mem, file, 0, 0, BOTH_NOW);
     assert_eq!(errno(call), Errno::Success);
     let changed = fs::metadata(root.path().join("file")).unwrap().modified().unwrap();

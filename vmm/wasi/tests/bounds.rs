@@ -81,7 +81,9 @@ impl GuestMemory for Shifting {
         self.memory.read(addr, buf)?;
         let mut rng = self.rng.borrow_mut();
         if rng.random_range(0..3_u32) == 0 {
-            buf.iter_mut().for_each(|byte| *byte ^= rng.random::<u8>() & rng.random::<u8>());
+            for byte in buf {
+                *byte ^= rng.random::<u8>() & rng.random::<u8>();
+            }
         }
         Ok(())
     }
