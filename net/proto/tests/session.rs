@@ -176,6 +176,18 @@ fn timers_ask_to_be_woken_for_the_first_deadline() {
 }
 
 #[test]
+fn an_answered_call_leaves_no_timer() {
+    let mut pair = Pair::open(seed());
+    let id = pair.call_until("f", "", Some(Duration::from_millis(70))).unwrap();
+    pair.settle().unwrap();
+    pair.answer(id, Reply::returned(""));
+    pair.settle().unwrap();
+    let idle = Patience::default().idle;
+    assert_eq!(pair.server.poll_timeout(), Some(pair.now + idle));
+    assert_eq!(pair.client.poll_timeout(), None);
+}
+
+#[test]
 fn the_client_waits_where_the_server_would_refuse() {
     let mut pair = limited(Limits { max_in_flight: 2, ..Limits::default() });
     let first = pair.call("f", "").unwrap();
