@@ -153,16 +153,27 @@ fn print_table(output: &str) {
 }
 
 #[test]
-fn an_ordinary_program_is_as_in_wasmtime() {
-    let module = guest::build("std");
+fn an_ordinary_rust_program_is_as_in_wasmtime() {
+    ordinary("std");
+}
+
+#[test]
+fn an_ordinary_c_program_is_as_in_wasmtime() {
+    ordinary("libc");
+}
+
+/// Compares a program that knows nothing of this test.
+fn ordinary(name: &str) {
+    let module = guest::build(name);
+    let record = format!("{name}.txt");
     if let Some(command) = reference::command() {
         let fixture = Fixture::new();
         let theirs = reference::run(&command, &module, &fixture, STD);
-        reference::check_record("std.txt", &transcript(&theirs, &fixture));
+        reference::check_record(&record, &transcript(&theirs, &fixture));
     }
     let fixture = Fixture::new();
     let ours = Guest::new(&module).run(&fixture, STD);
-    assert_equal(&transcript(&ours, &fixture), &reference::recorded("std.txt"));
+    assert_equal(&transcript(&ours, &fixture), &reference::recorded(&record));
     assert_eq!(ours.errors, "to the error stream\n");
 }
 
