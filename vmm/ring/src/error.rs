@@ -173,3 +173,14 @@ pub enum WaitError {
     #[error("cannot wait for the ring: {0}; allow the futex system call")]
     Os(#[from] io::Error),
 }
+
+/// [`Bell::take`](crate::Bell::take) or [`AsyncBell::rung`](crate::AsyncBell::rung) failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BellError {
+    /// The cell rings without news.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// The eventfd cannot be read or registered.
+    #[error("cannot use the bell of a ring: {0}; end the cell and start it anew")]
+    Os(#[from] io::Error),
+}

@@ -38,19 +38,21 @@
 //!
 //! # Monitor
 //!
-//! [`MonitorEnd::create`] makes the pair and the [`RingFds`] to hand over. Put the [`Bell`] in a
-//! `tokio::io::unix::AsyncFd`, the [`Producer`] in a mutex if several tasks send:
+//! [`MonitorEnd::create`] makes the pair and the [`RingFds`] to hand over. [`Bell::into_async`] puts
+//! the bell into a tokio runtime; the [`Producer`] goes in a mutex if several tasks send:
 //!
 //! ```text
 //! loop {
 //!     while from_cell.try_recv(&mut message)? { ... }      // with a budget, then yield
 //!     to_cell.lock().pump()?;                              // backlog, if there was no room
 //!     if from_cell.arm()? {                                // nothing came meanwhile
-//!         bell.readable().await; bell.take()?; clear_ready
+//!         bell.rung().await?;
 //!     }
 //! }
-//! // anywhere: to_cell.lock().push(&[head, payload])?; ... ; to_cell.lock().flush()?;
+//! // anywhere: to_cell.lock().push(&[head, payload])?; ... ; to_cell.lock().flush();
 //! ```
+//!
+//! `tests/async_monitor.rs` is a whole one.
 //!
 //! # Cell
 //!
@@ -73,9 +75,9 @@ mod tests;
 
 pub use cell::{CellEnd, SPIN_MICROS, Waker, Woken};
 pub use consumer::Consumer;
-pub use error::{AttachError, Broken, CreateError, PushError, WaitError};
+pub use error::{AttachError, BellError, Broken, CreateError, PushError, WaitError};
 pub use lane::{Capacity, DEFAULT_CAPACITY_BYTES, MAX_CAPACITY_BYTES, MIN_CAPACITY_BYTES, RingFds};
-pub use monitor::{Bell, BellError, MonitorEnd};
+pub use monitor::{AsyncBell, Bell, MonitorEnd};
 pub use producer::Producer;
 
 /// Largest message. A call's input or output is at most 64 MiB; the rest is for what surrounds it.

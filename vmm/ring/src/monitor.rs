@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::errno::Errno;
+use tokio::io::unix::AsyncFd;
 
 use crate::consumer::Consumer;
-use crate::error::{Broken, CreateError};
+use crate::error::{BellError, Broken, CreateError};
 use crate::lane::{Capacity, End, Lane, PeerBell, RingFds};
 use crate::producer::Producer;
 use crate::sys::{self, Mapping};
@@ -32,6 +33,19 @@ pub struct MonitorEnd {
 #[derive(Debug)]
 pub struct Bell {
     event: OwnedFd,
+    tally: Tally,
+}
+
+/// The bell in a tokio runtime.
+#[derive(Debug)]
+pub struct AsyncBell {
+    event: AsyncFd<OwnedFd>,
+    tally: Tally,
+}
+
+/// How often the bell rang, and what explains it.
+#[derive(Debug)]
+struct Tally {
     rung: AtomicU64,
     records: Arc<AtomicU64>,
     room_waits: Arc<AtomicU64>,
@@ -52,33 +66,44 @@ impl MonitorEnd {
     fn over(map: &Arc<Mapping>, capacity: Capacity, event: OwnedFd) -> Self {
         let (to, from) = Lane::both(map, capacity, End::Monitor, &PeerBell::Futex);
         let (to_cell, from_cell) = (Producer::new(to), Consumer::new(from));
-        let bell = Bell {
-            event,
+        let tally = Tally {
             rung: AtomicU64::new(0),
             records: from_cell.records(),
             room_waits: to_cell.room_waits(),
         };
+        let bell = Bell { event, tally };
         Self { to_cell, from_cell, bell }
     }
 }
 
-/// [`Bell::take`] failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BellError {
-    /// The cell rings without news.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-    /// The eventfd cannot be read.
-    #[error("cannot read the bell of a ring: {0}; end the cell and start it anew")]
-    Os(#[from] io::Error),
+impl Bell {
+    /// Silences the bell after it rang. It does not block, and an earlier call may have silenced it
+    /// already.
+    pub fn take(&self) -> Result<(), BellError> {
+        self.tally.take(&self.event)
+    }
+
+    /// Registers the bell with the tokio runtime that this is called in.
+    pub fn into_async(self) -> Result<AsyncBell, BellError> {
+        let event = sys::register(self.event)?;
+        Ok(AsyncBell { event, tally: self.tally })
+    }
 }
 
-impl Bell {
-    /// Silences the bell after it rang. Call it once for each time that it woke the caller; it
-    /// does not block, and an earlier call may have silenced it already.
-    pub fn take(&self) -> Result<(), BellError> {
+impl AsyncBell {
+    /// Waits until the bell rings, and silences it. Dropping the future loses nothing.
+    pub async fn rung(&self) -> Result<(), BellError> {
+        let mut ready = self.event.readable().await?;
+        self.tally.take(self.event.get_ref())?;
+        ready.clear_ready();
+        Ok(())
+    }
+}
+
+impl Tally {
+    fn take(&self, event: &OwnedFd) -> Result<(), BellError> {
         let mut count = [0; 8];
-        match nix::unistd::read(&self.event, &mut count) {
+        match nix::unistd::read(event, &mut count) {
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
             Err(errno) => return Err(io::Error::from(errno).into()),

@@ -13,10 +13,13 @@ use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Seals that fix a memory's size for good.
 pub(crate) const SIZE_SEALS: SealFlag =
@@ -78,10 +81,16 @@ impl Drop for Mapping {
     }
 }
 
+/// `MFD_NOEXEC_SEAL`, since Linux 6.3: nobody can ever execute the file.
+const NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(8);
+
 /// A memfd of that size, zeroed, its size sealed.
 pub(crate) fn sealed_memory(bytes: usize) -> io::Result<OwnedFd> {
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-    let memory = memfd_create(c"faaslet-ring", flags)?;
+    let memory = match memfd_create(c"faaslet-ring", flags | NOEXEC_SEAL) {
+        Err(Errno::EINVAL) => memfd_create(c"faaslet-ring", flags)?,
+        made => made?,
+    };
     nix::unistd::ftruncate(&memory, bytes as i64)?;
     fcntl(&memory, FcntlArg::F_ADD_SEALS(SIZE_SEALS))?;
     Ok(memory)
@@ -101,6 +110,13 @@ pub(crate) fn size(file: impl AsFd) -> io::Result<u64> {
 pub(crate) fn event() -> io::Result<OwnedFd> {
     let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     Ok(event.into())
+}
+
+/// Registers an eventfd with the tokio runtime that this is called in.
+pub(crate) fn register(event: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` owns a valid descriptor, and nobody replaces or closes it while the
+    // `AsyncFd` owns it.
+    unsafe { AsyncFd::register_with_interest(event, Interest::READABLE) }.map_err(Into::into)
 }
 
 /// Sleeps while `word` is `expected`, until woken or for `timeout`. Returns also for no reason.

@@ -275,14 +275,14 @@ impl Store {
     /// Remembers a file under another name than its content's: an artefact by what it was compiled
     /// from and for, an image by its recipe or by its id. The label goes when the file does.
     pub fn set_label(&self, kind: BlobKind, label: Hash, blob: Hash) -> Result<(), DbError> {
-        self.db.write(|write| Ok(Ok(db::put(write, LABELS, &label_key(kind, label), &blob)?)))
+        self.db.write(|write| Ok(Ok(db::put(write, LABELS, &blob_key(kind, label), &blob)?)))
     }
 
     /// The file with that label, if it is still there.
     pub fn by_label(&self, kind: BlobKind, label: Hash) -> Result<Option<Hash>, DbError> {
         let blob: Option<Hash> = self
             .db
-            .read::<_, DbError>(|read| Ok(Ok(db::get(read, LABELS, &label_key(kind, label))?)))?;
+            .read::<_, DbError>(|read| Ok(Ok(db::get(read, LABELS, &blob_key(kind, label))?)))?;
         Ok(blob.filter(|blob| self.has_blob(kind, *blob)))
     }
 
@@ -300,8 +300,9 @@ impl Store {
     }
 }
 
-pub(crate) fn label_key(kind: BlobKind, label: Hash) -> String {
-    format!("{}/{label}", kind.folder())
+/// The key under which a label or a pin of that kind lies.
+pub(crate) fn blob_key(kind: BlobKind, hash: Hash) -> String {
+    format!("{}/{hash}", kind.folder())
 }
 
 /// One file on its way in.

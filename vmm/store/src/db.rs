@@ -31,7 +31,11 @@ pub(crate) const SETTINGS: Records<'_> = TableDefinition::new("settings");
 /// `folder/label` (hex) → hash of the file.
 pub(crate) const LABELS: Records<'_> = TableDefinition::new("labels");
 
-const TABLES: [Records<'_>; 7] = [META, TENANTS, TOKENS, FUNCTIONS, VERSIONS, SETTINGS, LABELS];
+/// `folder/HASH` → true: a file kept although no version names it.
+pub(crate) const PINS: Records<'_> = TableDefinition::new("pins");
+
+const TABLES: [Records<'_>; 8] =
+    [META, TENANTS, TOKENS, FUNCTIONS, VERSIONS, SETTINGS, LABELS, PINS];
 
 /// The database failed or refused.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! Collecting what is unused, by one rule, shown before it is done.
 //!
 //! A function keeps its current version and the newest few others. A file that no kept version
-//! names goes, unless it is younger than the grace, since somebody may be about to deploy it. If
+//! names goes, unless it is pinned or younger than the grace (somebody may be about to deploy it). If
 //! what is left is over the budget, more old versions go, the oldest first over all functions; a
 //! current version never goes.
 
@@ -10,8 +10,8 @@ use std::fs;
 use std::io;
 use std::time::{Duration, SystemTime};
 
-use crate::blob::{BlobKind, Hash};
-use crate::db::{self, DbError, FUNCTIONS, LABELS, VERSIONS};
+use crate::blob::{BlobKind, Hash, blob_key};
+use crate::db::{self, DbError, FUNCTIONS, LABELS, PINS, VERSIONS};
 use crate::deploy::{FunctionRecord, VersionInfo, function_of_version_key};
 use crate::file;
 use crate::name::FunctionName;
@@ -58,6 +58,41 @@ pub struct GcPlan {
     pub kept_bytes: u64,
 }
 
+/// [`Store::remove_blob`] or [`Store::pin_blob`] failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// Versions name it.
+    #[error("the {kind} {hash} is in use by {}: remove these first", list(.by))]
+    InUse {
+        /// What it is.
+        kind: BlobKind,
+        /// Its hash.
+        hash: Hash,
+        /// The versions.
+        by: Vec<(FunctionName, u64)>,
+    },
+    /// It is not there.
+    #[error("the {kind} {hash} is not in the store: list what there is")]
+    Absent {
+        /// What it is.
+        kind: BlobKind,
+        /// Its hash.
+        hash: Hash,
+    },
+    /// The file could not be removed.
+    #[error("cannot remove a file of the store: {0}; look at the disk")]
+    Io(#[from] io::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+fn list(versions: &[(FunctionName, u64)]) -> String {
+    let names: Vec<_> =
+        versions.iter().map(|(function, version)| format!("{function} v{version}")).collect();
+    names.join(", ")
+}
+
 /// A collection failed. What it had removed until then is gone; another one goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum GcError {
@@ -85,8 +120,8 @@ struct Census {
     /// How many versions name a file.
     named: BTreeMap<Blob, usize>,
     sizes: BTreeMap<Blob, u64>,
-    /// Files within the grace.
-    young: BTreeSet<Blob>,
+    /// Files that are pinned or within the grace.
+    held: BTreeSet<Blob>,
     going: Vec<Old>,
 }
 
@@ -109,6 +144,50 @@ impl Store {
         self.step(Step::GcCommitted);
         self.remove_files(&named)?;
         Ok(plan)
+    }
+
+    /// The versions that name a file.
+    pub fn named_by(
+        &self,
+        kind: BlobKind,
+        hash: Hash,
+    ) -> Result<Vec<(FunctionName, u64)>, DbError> {
+        self.db.read(|read| {
+            let versions = db::list::<VersionInfo>(read, VERSIONS, "")?.into_iter();
+            let naming = versions
+                .filter(|(_, info)| info.deployment.blobs().any(|blob| blob == (kind, hash)));
+            let named = |(key, info): (String, VersionInfo)| {
+                Some((function_of_version_key(&key)?, info.version))
+            };
+            Ok(Ok(naming.filter_map(named).collect()))
+        })
+    }
+
+    /// Keeps a file that no version names, such as an image that was imported, from collections.
+    pub fn pin_blob(&self, kind: BlobKind, hash: Hash) -> Result<(), RemoveError> {
+        let _naming = self.hold_names();
+        if !self.has_blob(kind, hash) {
+            return Err(RemoveError::Absent { kind, hash });
+        }
+        self.db.write(|write| Ok(Ok(db::put(write, PINS, &blob_key(kind, hash), &true)?)))
+    }
+
+    /// Removes a file that no version names, pinned or not.
+    pub fn remove_blob(&self, kind: BlobKind, hash: Hash) -> Result<(), RemoveError> {
+        let _naming = self.hold_names();
+        let by = self.named_by(kind, hash)?;
+        if !by.is_empty() {
+            return Err(RemoveError::InUse { kind, hash, by });
+        }
+        if !self.has_blob(kind, hash) {
+            return Err(RemoveError::Absent { kind, hash });
+        }
+        self.db.write_to_free::<_, DbError>(|write| {
+            db::remove(write, PINS, &blob_key(kind, hash))?;
+            Ok(Ok(()))
+        })?;
+        fs::remove_file(self.blob_path(kind, hash))?;
+        Ok(file::sync_folder(&self.folder.join(kind.folder()))?)
     }
 
     fn remove_files(&self, files: &[&Unused]) -> Result<(), GcError> {
@@ -148,7 +227,7 @@ impl Store {
             old: BTreeMap::new(),
             named: BTreeMap::new(),
             sizes: BTreeMap::new(),
-            young: BTreeSet::new(),
+            held: BTreeSet::new(),
             going: Vec::new(),
         };
         self.count_files(&mut census, rule.grace)?;
@@ -162,14 +241,16 @@ impl Store {
 
     fn count_files(&self, census: &mut Census, grace: Duration) -> Result<(), GcError> {
         let now = SystemTime::now();
+        let pins = self.db.read::<_, DbError>(|read| Ok(Ok(db::list::<bool>(read, PINS, "")?)))?;
+        let pins: BTreeSet<_> = pins.into_iter().map(|(key, _)| key).collect();
         for kind in BlobKind::ALL {
             for (hash, bytes) in self.blobs(kind)? {
                 census.sizes.insert((kind, hash), bytes);
                 let written = fs::metadata(self.blob_path(kind, hash))?.modified()?;
                 // A clock that was set back makes a file young, which keeps it.
                 let age = now.duration_since(written).unwrap_or_default();
-                if age < grace {
-                    census.young.insert((kind, hash));
+                if age < grace || pins.contains(&blob_key(kind, hash)) {
+                    census.held.insert((kind, hash));
                 }
             }
         }
@@ -229,7 +310,7 @@ impl Census {
     }
 
     fn stays(&self, blob: &Blob) -> bool {
-        self.young.contains(blob) || self.named.get(blob).is_some_and(|count| *count > 0)
+        self.held.contains(blob) || self.named.get(blob).is_some_and(|count| *count > 0)
     }
 
     fn kept_bytes(&self) -> u64 {

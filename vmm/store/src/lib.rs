@@ -39,7 +39,7 @@ pub use deploy::{
     DeployError, Deployment, FunctionError, FunctionInfo, ImageRef, MAX_VERSIONS_PER_FUNCTION,
     Mode, VersionInfo,
 };
-pub use gc::{GcError, GcPlan, GcRule, Unused};
+pub use gc::{GcError, GcPlan, GcRule, RemoveError, Unused};
 pub use name::{FunctionName, MAX_NAME_BYTES, Name, NameError};
 pub use open::{OpenError, Options, SCHEMA, Step, Store};
 pub use settings::{MAX_SETTINGS_BYTES, Secret, Settings};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{deploy, function, put, store_with_tenant};
-use crate::{BlobKind, GcRule, Hash, Store};
+use crate::{BlobKind, GcRule, Hash, RemoveError, Store};
 
 fn rule(old_versions: usize, budget_bytes: Option<u64>) -> GcRule {
     GcRule { old_versions, grace: Duration::ZERO, budget_bytes }
@@ -120,4 +120,34 @@ fn labels_go_with_their_files() {
     assert_eq!(store.by_label(BlobKind::Artefact, kept).unwrap(), Some(artefact));
     put(&store, BlobKind::Artefact, "unused");
     assert_eq!(store.by_label(BlobKind::Artefact, gone).unwrap(), None);
+}
+
+#[test]
+fn a_pinned_file_stays_until_it_is_removed() {
+    let (_folder, store) = store_with_tenant();
+    let image = put(&store, BlobKind::Image, "imported");
+    store.pin_blob(BlobKind::Image, image).unwrap();
+    assert!(collect(&store, &rule(0, Some(0))).files.is_empty());
+    store.remove_blob(BlobKind::Image, image).unwrap();
+    assert!(!store.has_blob(BlobKind::Image, image));
+    for error in [
+        store.remove_blob(BlobKind::Image, image).unwrap_err(),
+        store.pin_blob(BlobKind::Image, image).unwrap_err(),
+    ] {
+        assert!(matches!(error, RemoveError::Absent { .. }), "{error}");
+    }
+    put(&store, BlobKind::Image, "imported");
+    assert_eq!(collect(&store, &rule(0, None)).files.len(), 1);
+}
+
+#[test]
+fn a_file_that_versions_name_is_not_removed_and_they_are_named() {
+    let (_folder, store) = store_with_tenant();
+    deploy(&store, "f", "one");
+    deploy(&store, "f", "two");
+    let image = store.version(&function("f"), 1).unwrap().deployment.image.unwrap().blob;
+    assert_eq!(store.named_by(BlobKind::Image, image).unwrap(), [(function("f"), 1)]);
+    let error = store.remove_blob(BlobKind::Image, image).unwrap_err();
+    assert!(error.to_string().contains("acme/f v1"), "{error}");
+    store.open_blob_checked(BlobKind::Image, image).unwrap();
 }
