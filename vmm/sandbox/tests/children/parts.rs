@@ -84,6 +84,7 @@ fn obey(socket: &Socket, pagemap: &File) -> ExitCode {
             b"work" => honest_work(descriptors, pagemap),
             b"threads" => format!("{} threads", threads_until_refused()),
             b"eat" => format!("ate {}", eat(1 << 30)),
+            b"hoard" => hoard(socket),
             b"panic" => panic!("as told"),
             b"exit" => std::process::exit(42),
             b"socket" => format!("{:?}", std::net::UdpSocket::bind("127.0.0.1:0")),
@@ -94,6 +95,17 @@ fn obey(socket: &Socket, pagemap: &File) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Keeps every descriptor that arrives until one message fails, and says how.
+fn hoard(socket: &Socket) -> String {
+    let mut kept = Vec::new();
+    loop {
+        match socket.recv() {
+            Ok(message) => kept.extend(message.descriptors),
+            Err(error) => return format!("{} kept, {error:?}", kept.len()),
+        }
+    }
 }
 
 /// All that a cell does in its life, with plain Rust and with the calls of WASI.

@@ -232,7 +232,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         let (from, to) = (text(c"file"), text(c"../stolen"));
         plain(c::SYS_renameat2, [g.granted, from, g.read_only, to, 0])
     }),
-    both("open a device in the folder", Refused, |g| open(g.granted, c"device", c::O_RDWR)),
+    inside("open a device in the folder", Refused, |g| open(g.granted, c"device", c::O_RDWR)),
     inside("make a device in the folder", Refused, |g| {
         let mode = u64::from(c::S_IFCHR | 0o666);
         plain(c::SYS_mknodat, [g.granted, text(c"null"), mode, 0x0103])
@@ -376,7 +376,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     inside("move_mount", Killed, |g| {
         plain(c::SYS_move_mount, [g.granted, text(c""), HERE, text(c"/"), 4])
     }),
-    both("fsopen", Killed, |_| plain(c::SYS_fsopen, [text(c"tmpfs"), 0])),
+    inside("fsopen", Killed, |_| plain(c::SYS_fsopen, [text(c"tmpfs"), 0])),
     inside("mount_setattr", Killed, |g| {
         let attributes = [0_u64, u64::from(c::MOUNT_ATTR_RDONLY as u32), 0, 0];
         plain(c::SYS_mount_setattr, [g.read_only, text(c""), 0x1000, address(&attributes), 32])
@@ -386,7 +386,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     // Privileges.
     both("setuid", Killed, |_| plain(c::SYS_setuid, [0])),
     both("setresuid", Killed, |_| plain(c::SYS_setresuid, [0, 0, 0])),
-    both("setgroups", Killed, |_| plain(c::SYS_setgroups, [0, 0])),
+    inside("setgroups", Killed, |_| plain(c::SYS_setgroups, [0, 0])),
     inside("capset", Killed, |_| capset()),
     both("personality", Killed, |_| plain(c::SYS_personality, [0xffff_ffff])),
     both("prctl: dumpable again", Refused, |_| prctl(c::PR_SET_DUMPABLE, 1)),

@@ -3,9 +3,10 @@
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use faaslet_sandbox::Socket;
-use faaslet_sandbox::folder::{Access, detach};
+use faaslet_sandbox::folder::{Access, DetachError, detach};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tempfile::TempDir;
 
@@ -42,10 +43,7 @@ impl Stage {
         // Inheritable on purpose: only what `spawn` does keeps it from children.
         super::sys::inheritable(File::open(path.join("secret")).unwrap().into());
         Self {
-            detached: [
-                detach(&granted, Access::ReadWrite).unwrap(),
-                detach(&fixed, Access::ReadOnly).unwrap(),
-            ],
+            detached: [hand_out(&granted, Access::ReadWrite), hand_out(&fixed, Access::ReadOnly)],
             plain: [&granted, &fixed].map(|path| File::open(path).unwrap().into()),
             image: image(),
             log: std::env::var_os("ESCAPE_LOG").map(|path| File::create(path).unwrap()),
@@ -63,6 +61,19 @@ impl Stage {
         let [granted, read_only] = if jailed { &self.detached } else { &self.plain };
         let all = [granted.as_fd(), read_only.as_fd(), self.image.as_fd()];
         socket.send(std::process::id().to_string().as_bytes(), &all).unwrap();
+    }
+}
+
+/// As the monitor does it. One that may not make mounts hands out no folders at all; the null
+/// device stands in for them then.
+fn hand_out(path: &Path, access: Access) -> OwnedFd {
+    match detach(path, access) {
+        Ok(folder) => folder,
+        Err(error @ DetachError::Mount { .. }) => {
+            println!("no folder is handed out: {error}");
+            File::open("/dev/null").unwrap().into()
+        }
+        Err(error) => panic!("{error}"),
     }
 }
 
