@@ -45,6 +45,17 @@ fn a_program_without_a_runtime_can_call() {
     }
 }
 
+#[test]
+fn a_program_that_ends_gives_its_connection_back() {
+    let bench = Bench::with(ServerConfig { max_connections: 1, ..ServerConfig::default() });
+    for _ in 0..3 {
+        let mut config = bench.client_config();
+        config.max_attempts = 1;
+        let client = BlockingClient::connect(config).unwrap();
+        assert_eq!(client.call("echo", "hello").unwrap().payload, "hello");
+    }
+}
+
 #[tokio::test]
 async fn thousands_of_calls_wait_for_their_turn() {
     let bench = Bench::new();

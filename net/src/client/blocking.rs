@@ -10,10 +10,14 @@ use tokio::runtime::Runtime;
 /// calls nothing runs: a connection that was lost meanwhile is made again by the next call.
 #[derive(Debug)]
 pub struct BlockingClient {
-    client: Client,
-    /// Dropped after the client.
+    /// Invariant: some until it is dropped.
+    client: Option<Client>,
+    tenant: String,
     runtime: Mutex<Runtime>,
 }
+
+/// Turns given to the driver at the end, to tell the monitor that the connection is over.
+const LAST_TURNS: usize = 4;
 
 impl BlockingClient {
     /// Connects, and returns when the monitor has let us in.
@@ -23,13 +27,14 @@ impl BlockingClient {
             .build()
             .map_err(|error| ConnectError::Local(error.to_string()))?;
         let client = runtime.block_on(Client::connect(config))?;
-        Ok(Self { client, runtime: Mutex::new(runtime) })
+        let tenant = client.tenant().to_owned();
+        Ok(Self { client: Some(client), tenant, runtime: Mutex::new(runtime) })
     }
 
     /// Who we are, by our credential.
     #[must_use]
     pub fn tenant(&self) -> &str {
-        self.client.tenant()
+        &self.tenant
     }
 
     /// Calls a function and waits for its output.
@@ -46,6 +51,19 @@ impl BlockingClient {
         options: CallOptions,
     ) -> Result<Reply, CallError> {
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        runtime.block_on(self.client.call_with(function, input, options))
+        let client = self.client.as_ref().ok_or(CallError::Closed)?;
+        runtime.block_on(client.call_with(function, input, options))
+    }
+}
+
+impl Drop for BlockingClient {
+    fn drop(&mut self) {
+        drop(self.client.take());
+        let runtime = self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner);
+        runtime.block_on(async {
+            for _ in 0..LAST_TURNS {
+                tokio::task::yield_now().await;
+            }
+        });
     }
 }

@@ -1,7 +1,7 @@
 //! The driver: one task that owns a socket, QUIC and the sessions of every connection on it.
 //!
-//! A round: receive → timers → take in what each connection has received → posts from other
-//! threads → send. A round follows a round until nothing is left to do, then the task sleeps until
+//! A round: receive → timers → take in what each connection has received → let new ones in → posts
+//! from other threads → send. A round follows a round until nothing is left to do, then the task sleeps until
 //! the socket, a timer or the mailbox wakes it. So what many calls have to send goes out together.
 //!
 //! What an end of the protocol does with its events is its [`App`]'s business.
@@ -120,7 +120,6 @@ impl<A: App> Driver<A> {
     fn round(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let now = Instant::now();
         let received = self.receive(now, cx)?;
-        self.admit(now, cx);
         self.hub.fire_timers(now, &mut self.ended);
         if self.app.poll_timeout().is_some_and(|due| due <= now) {
             self.app.handle_timeout(now, &mut self.hub);
@@ -130,6 +129,8 @@ impl<A: App> Driver<A> {
             app.handle_events(now, key, remote, session)
         });
         self.handle_ended(now);
+        // After those that ended have made room.
+        self.admit(now, cx);
         self.handle_posts(now);
         self.hub.pump_out(now, &mut self.socket, cx, &mut self.ended)?;
         self.handle_ended(now);
