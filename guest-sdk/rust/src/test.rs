@@ -247,5 +247,3 @@ impl std::fmt::Debug for Call {
     }
 }
 
-#[cfg(test)]
-mod tests;

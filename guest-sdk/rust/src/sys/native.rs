@@ -45,6 +45,7 @@ pub(crate) struct Context {
     pub(crate) head: Vec<u8>,
     pub(crate) tenant: String,
     pub(crate) function: String,
+    /// Invariant: its attempt is 1 or more in a call, and 0 outside of calls.
     pub(crate) identity: Identity,
     pub(crate) output: Vec<u8>,
     pub(crate) error: String,
@@ -74,7 +75,8 @@ pub(crate) fn run(context: Context, entry: Entry) -> (std::thread::Result<i32>, 
     (returned, context.unwrap_or_default())
 }
 
-/// Gives the call that runs to `use_it`; outside a call, one with nothing in it.
+/// Gives the call that runs to `use_it`; outside of calls, one with nothing in it, as at the
+/// initialisation.
 fn with<T>(use_it: impl FnOnce(&mut Context) -> T) -> T {
     CALLS.with_borrow_mut(|calls| match calls.last_mut() {
         Some(call) => use_it(call),
@@ -100,6 +102,9 @@ impl Context {
     }
 
     fn check_room(&self) -> Result<(), Status> {
+        if self.identity.attempt == 0 {
+            return Err(Status::Denied);
+        }
         if self.identity.depth + 1 >= MAX_DEPTH {
             return Err(Status::TooDeep);
         }
