@@ -179,7 +179,9 @@ impl fmt::Display for ChainError {
             Self::Trapped(trace) => write!(f, "the chained call trapped: {trace}"),
             Self::TimedOut => f.write_str("the chained call ran into its deadline"),
             Self::Refused(message) => write!(f, "the chained call was refused: {message}"),
-            Self::Lost => f.write_str("the process of the chained call died; it may be tried again"),
+            Self::Lost => {
+                f.write_str("the process of the chained call died; it may be tried again")
+            }
             Self::Status(status) => {
                 write!(f, "the host refused the chained call: {}", sys::text(*status))
             }

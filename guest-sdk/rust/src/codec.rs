@@ -71,7 +71,8 @@ impl<T: DeserializeOwned> Decode for T {
     fn decode(bytes: Vec<u8>) -> Result<Self, DecodeError> {
         let json = if bytes.is_empty() { JSON_OF_NOTHING } else { &bytes };
         serde_json::from_slice(json).map_err(|error| {
-            let (expected, found) = (type_name::<T>(), if bytes.is_empty() { "nothing" } else { "" });
+            let (expected, found) =
+                (type_name::<T>(), if bytes.is_empty() { "nothing" } else { "" });
             DecodeError(match found {
                 "" => format!("expected JSON of `{expected}`: {error}"),
                 found => format!("expected JSON of `{expected}`, found {found}"),

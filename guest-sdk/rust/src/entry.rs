@@ -72,8 +72,9 @@ impl Output for Response {
 }
 
 fn give_bytes(bytes: &[u8]) -> Result<(), String> {
-    sys::set_output(bytes)
-        .map_err(|status| format!("an output of {} bytes was refused: {}", bytes.len(), sys::text(status)))
+    sys::set_output(bytes).map_err(|status| {
+        format!("an output of {} bytes was refused: {}", bytes.len(), sys::text(status))
+    })
 }
 
 /// Runs a function as an entry.

@@ -76,9 +76,9 @@ impl Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers = lines
             .map(|line| {
-                let (name, value) = line
-                    .split_once(':')
-                    .ok_or_else(|| format!("expected `name: value` of a request, found {line:?}"))?;
+                let (name, value) = line.split_once(':').ok_or_else(|| {
+                    format!("expected `name: value` of a request, found {line:?}")
+                })?;
                 Ok((name.to_owned(), value.trim().to_owned()))
             })
             .collect::<Result<_, String>>()?;
@@ -140,7 +140,9 @@ impl Response {
         for (name, value) in &self.headers {
             sys::add_header(name, value).map_err(|status| {
                 let text = sys::text(status);
-                format!("expected a response header in plain ASCII, found {name:?}: {value:?}: {text}")
+                format!(
+                    "expected a response header in plain ASCII, found {name:?}: {value:?}: {text}"
+                )
             })?;
         }
         Ok(())

@@ -246,4 +246,3 @@ impl std::fmt::Debug for Call {
             .finish_non_exhaustive()
     }
 }
-

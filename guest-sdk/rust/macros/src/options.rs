@@ -21,7 +21,8 @@ pub(crate) fn headroom_bytes(options: TokenStream) -> Result<usize> {
         let number: LitInt = option.value()?.parse()?;
         kib = number.base10_parse()?;
         if kib > MAX_HEADROOM_KIB {
-            let message = format!("expected at most {MAX_HEADROOM_KIB} KiB of headroom, found {kib}");
+            let message =
+                format!("expected at most {MAX_HEADROOM_KIB} KiB of headroom, found {kib}");
             return Err(Error::new(number.span(), message));
         }
         Ok(())

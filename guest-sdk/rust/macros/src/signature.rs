@@ -1,7 +1,9 @@
 //! What a function must look like to be an entry, and what is wrong with it otherwise.
 
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, GenericArgument, PathArguments, Result, ReturnType, Safety, Signature, Type};
+use syn::{
+    Error, FnArg, GenericArgument, PathArguments, Result, ReturnType, Safety, Signature, Type,
+};
 
 /// The type of a function's input, `None` when it takes nothing.
 pub(crate) fn input(signature: &Signature) -> Result<Option<&Type>> {
@@ -9,7 +11,10 @@ pub(crate) fn input(signature: &Signature) -> Result<Option<&Type>> {
     let mut inputs = signature.inputs.iter();
     let Some(first) = inputs.next() else { return Ok(None) };
     if let Some(second) = inputs.next() {
-        return refuse(second, "a function takes one input: put several values in a struct or a tuple");
+        return refuse(
+            second,
+            "a function takes one input: put several values in a struct or a tuple",
+        );
     }
     let FnArg::Typed(input) = first else {
         return refuse(first, "expected a function, found a method: `self` has no value at a call");
@@ -42,7 +47,9 @@ pub(crate) fn hook(signature: &Signature, attribute: &str) -> Result<()> {
         None => Ok(()),
         Some(input) => refuse(
             input,
-            &format!("a function with `#[faaslet::{attribute}]` takes nothing: it runs outside of calls"),
+            &format!(
+                "a function with `#[faaslet::{attribute}]` takes nothing: it runs outside of calls"
+            ),
         ),
     }
 }
@@ -63,7 +70,10 @@ fn plain(signature: &Signature) -> Result<()> {
         return refuse(safety, "a function is safe: the host calls it at any time");
     }
     if let Some(abi) = &signature.abi {
-        return refuse(abi, "a function is plain Rust: the attribute makes the exported entry beside it");
+        return refuse(
+            abi,
+            "a function is plain Rust: the attribute makes the exported entry beside it",
+        );
     }
     Ok(())
 }
@@ -73,7 +83,10 @@ fn bytes_are_raw(ty: &Type) -> Result<()> {
     let byte = first_argument(ty, "Vec")
         .is_some_and(|item| matches!(item, Type::Path(path) if path.path.is_ident("u8")));
     if byte {
-        return refuse(ty, "a `Vec<u8>` would be a list of numbers in JSON: take `faaslet::Raw` for bytes");
+        return refuse(
+            ty,
+            "a `Vec<u8>` would be a list of numbers in JSON: take `faaslet::Raw` for bytes",
+        );
     }
     Ok(())
 }

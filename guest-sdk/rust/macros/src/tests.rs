@@ -18,17 +18,72 @@ fn refusal(function: TokenStream) -> String {
 #[test]
 fn says_what_is_wrong_with_a_function() {
     let cases = [
-        (quote!(async fn f() {}), "not async"),
-        (quote!(fn f<T>(t: T) {}), "not generic"),
-        (quote!(unsafe fn f() {}), "is safe"),
-        (quote!(extern "C" fn f() {}), "plain Rust"),
-        (quote!(fn f(a: u8, b: u8) {}), "one input"),
-        (quote!(fn f(&self) {}), "found a method"),
-        (quote!(fn f(text: &str) {}), "take `String`"),
-        (quote!(fn f(bytes: Vec<u8>) {}), "take `faaslet::Raw`"),
-        (quote!(fn f(bytes: std::vec::Vec<u8>) {}), "take `faaslet::Raw`"),
-        (quote!(fn f() -> Vec<u8> {}), "take `faaslet::Raw`"),
-        (quote!(fn f() -> Result<Vec<u8>, Error> {}), "take `faaslet::Raw`"),
+        (
+            quote!(
+                async fn f() {}
+            ),
+            "not async",
+        ),
+        (
+            quote!(
+                fn f<T>(t: T) {}
+            ),
+            "not generic",
+        ),
+        (
+            quote!(
+                unsafe fn f() {}
+            ),
+            "is safe",
+        ),
+        (
+            quote!(
+                extern "C" fn f() {}
+            ),
+            "plain Rust",
+        ),
+        (
+            quote!(
+                fn f(a: u8, b: u8) {}
+            ),
+            "one input",
+        ),
+        (
+            quote!(
+                fn f(&self) {}
+            ),
+            "found a method",
+        ),
+        (
+            quote!(
+                fn f(text: &str) {}
+            ),
+            "take `String`",
+        ),
+        (
+            quote!(
+                fn f(bytes: Vec<u8>) {}
+            ),
+            "take `faaslet::Raw`",
+        ),
+        (
+            quote!(
+                fn f(bytes: std::vec::Vec<u8>) {}
+            ),
+            "take `faaslet::Raw`",
+        ),
+        (
+            quote!(
+                fn f() -> Vec<u8> {}
+            ),
+            "take `faaslet::Raw`",
+        ),
+        (
+            quote!(
+                fn f() -> Result<Vec<u8>, Error> {}
+            ),
+            "take `faaslet::Raw`",
+        ),
     ];
     for (function, expected) in cases {
         let shown = function.to_string();
@@ -40,10 +95,18 @@ fn says_what_is_wrong_with_a_function() {
 #[test]
 fn takes_what_can_be_an_entry() {
     let functions = [
-        quote!(fn f() {}),
-        quote!(pub fn f(numbers: Vec<u16>) -> Result<Vec<u32>, Error> {}),
-        quote!(fn f(bytes: faaslet::Raw) -> io::Result<()> {}),
-        quote!(fn f((a, b): (u8, u8)) -> Option<Vec<Vec<u8>>> {}),
+        quote!(
+            fn f() {}
+        ),
+        quote!(
+            pub fn f(numbers: Vec<u16>) -> Result<Vec<u32>, Error> {}
+        ),
+        quote!(
+            fn f(bytes: faaslet::Raw) -> io::Result<()> {}
+        ),
+        quote!(
+            fn f((a, b): (u8, u8)) -> Option<Vec<Vec<u8>>> {}
+        ),
     ];
     for function in functions {
         expand::main(&parse(function), 0).unwrap();
@@ -52,19 +115,43 @@ fn takes_what_can_be_an_entry() {
 
 #[test]
 fn a_hook_takes_nothing() {
-    let error = expand::hook(Hook::AfterRestore, &parse(quote!(fn f(seed: u64) {}))).unwrap_err();
+    let error = expand::hook(
+        Hook::AfterRestore,
+        &parse(quote!(
+            fn f(seed: u64) {}
+        )),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("`#[faaslet::after_restore]` takes nothing"), "{error}");
 }
 
 #[test]
 fn exports_under_the_names_of_the_contract() {
-    let main = expand::main(&parse(quote!(fn f() {})), 7).unwrap().to_string();
+    let main = expand::main(
+        &parse(quote!(
+            fn f() {}
+        )),
+        7,
+    )
+    .unwrap()
+    .to_string();
     assert!(main.contains(r#"export_name = "faaslet_main""#), "{main}");
     assert!(main.contains(r#"export_name = "_initialize""#), "{main}");
     assert!(main.contains("start (7usize)"), "{main}");
-    let part = expand::function(&parse(quote!(fn part() {}))).unwrap().to_string();
+    let part = expand::function(&parse(quote!(
+        fn part() {}
+    )))
+    .unwrap()
+    .to_string();
     assert!(part.contains(r#"export_name = "part""#) && part.contains("fn part_entry"), "{part}");
-    let init = expand::hook(Hook::Init, &parse(quote!(fn f() {}))).unwrap().to_string();
+    let init = expand::hook(
+        Hook::Init,
+        &parse(quote!(
+            fn f() {}
+        )),
+    )
+    .unwrap()
+    .to_string();
     assert!(init.contains(r#"export_name = "faaslet_init""#), "{init}");
 }
 

@@ -177,8 +177,7 @@ pub(crate) fn set_status(status: u16) -> Result<(), Status> {
 
 pub(crate) fn add_header(name: &str, value: &str) -> Result<(), Status> {
     // SAFETY: the pointers and lengths are those of `name` and `value`.
-    let code = unsafe {
-        raw::response_header(name.as_ptr(), name.len(), value.as_ptr(), value.len())
-    };
+    let code =
+        unsafe { raw::response_header(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
     checked(code).map(drop)
 }

@@ -52,7 +52,10 @@ fn what_does_not_fit_is_named() {
         answer.failure().unwrap().to_owned()
     };
     let answer = failure(Call::new().stub("square", |_: u64| Ok("text")));
-    assert!(answer.starts_with("the answer of the chained call: expected JSON of `u64`"), "{answer}");
+    assert!(
+        answer.starts_with("the answer of the chained call: expected JSON of `u64`"),
+        "{answer}"
+    );
     let input = failure(Call::new().stub("square", |_: String| Ok(1)));
     assert!(input.starts_with("the chained call failed: bad input: expected JSON of"), "{input}");
     let missing = failure(Call::new());
@@ -144,7 +147,10 @@ fn exported_functions_fail_with_their_text() {
     let answer = call.json(&-1).run(by_export::faaslet_main);
     assert_eq!(answer.failure(), Some("the chained call failed: negative"));
     let answer = Call::new().json(&1).run(by_export::faaslet_main);
-    assert_eq!(answer.failure(), Some("the host refused the chained call: no function has this name"));
+    assert_eq!(
+        answer.failure(),
+        Some("the host refused the chained call: no function has this name")
+    );
 }
 
 mod many {

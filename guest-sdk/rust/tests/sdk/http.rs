@@ -37,7 +37,8 @@ mod text {
 
 #[test]
 fn a_request_and_its_response() {
-    let call = Call::new().request("PUT", "/a/b?status=201").header("x-kind", "test").input("12345");
+    let call =
+        Call::new().request("PUT", "/a/b?status=201").header("x-kind", "test").input("12345");
     let answer = call.run(requests::faaslet_main);
     assert_eq!(answer.output(), b"PUT /a/b 5");
     assert_eq!(answer.status(), Some(201));
@@ -55,17 +56,26 @@ fn without_http_it_runs_too() {
 fn what_http_does_not_take_is_a_failure() {
     let call = Call::new().request("GET", "/?status=199");
     let failure = call.run(requests::faaslet_main).failure().unwrap().to_owned();
-    assert!(failure.starts_with("expected a response status from 200 to 599, found 199"), "{failure}");
+    assert!(
+        failure.starts_with("expected a response status from 200 to 599, found 199"),
+        "{failure}"
+    );
     let call = Call::new().request("GET", "/").header("x-kind", "ä");
     let failure = call.run(requests::faaslet_main).failure().unwrap().to_owned();
-    assert!(failure.starts_with("expected a response header in plain ASCII, found \"x-kind\""), "{failure}");
+    assert!(
+        failure.starts_with("expected a response header in plain ASCII, found \"x-kind\""),
+        "{failure}"
+    );
 }
 
 #[test]
 fn a_value_says_its_type_over_http_only() {
     let over_http = Call::new().request("GET", "/");
     let answer = over_http.run(value::faaslet_main);
-    assert_eq!((answer.output(), answer.header("content-type")), (b"[1,2]".as_slice(), Some("application/json")));
+    assert_eq!(
+        (answer.output(), answer.header("content-type")),
+        (b"[1,2]".as_slice(), Some("application/json"))
+    );
     let answer = over_http.run(text::faaslet_main);
     assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(Call::new().run(text::faaslet_main).header("content-type"), None);

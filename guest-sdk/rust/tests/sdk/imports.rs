@@ -7,7 +7,9 @@ const UNUSED: &[&str] = &["output_append"];
 
 #[test]
 fn every_host_call_is_declared() {
-    assert!(DECLARATIONS.contains(&format!("wasm_import_module = {:?}", faaslet_abi::IMPORT_MODULE)));
+    assert!(
+        DECLARATIONS.contains(&format!("wasm_import_module = {:?}", faaslet_abi::IMPORT_MODULE))
+    );
     let block = DECLARATIONS.split("unsafe extern \"C\" {").nth(1).unwrap();
     let block = block.split("\n    }\n").next().unwrap();
     let mut declared: Vec<&str> = Vec::new();

@@ -178,10 +178,7 @@ fn logs_and_identity() {
     assert_eq!(answer.logs()[..3], ["one 1", "two", "three"]);
     assert_eq!(answer.logs()[3].len(), 4096);
     assert_eq!(answer.logs_of(Level::Warn), ["two"]);
-    assert_eq!(
-        String::from_utf8_lossy(answer.output()),
-        format!("acme/logs 3 {}", "0".repeat(32))
-    );
+    assert_eq!(String::from_utf8_lossy(answer.output()), format!("acme/logs 3 {}", "0".repeat(32)));
 }
 
 mod panics {
