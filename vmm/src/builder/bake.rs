@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
 use faaslet_rewrite::{Hook, Plan, RewriteError, rewrite};
-use faaslet_snapshot::bytes::Bytes;
+use faaslet_snapshot::bytes::{Bytes, WASM_PAGE};
 use faaslet_snapshot::dirty::{Pagemap, Scanner};
 use faaslet_snapshot::image::{Identity, ImageContents, ImageWriter, ModuleHash, RecipeId, WriteError};
 use faaslet_snapshot::layout::Layout;
@@ -167,7 +167,7 @@ pub fn bake(
 ) -> Result<Baked, BakeError> {
     let mut clock = Stopwatch::default();
     progress(Phase::Rewrite);
-    let rewritten = clock.time(Phase::Rewrite, || rewrite(module, &faaslet_rewrite::Limits::default()))?;
+    let rewritten = clock.time(Phase::Rewrite, || rewrite(module, &form_limits(recipe)))?;
     progress(Phase::Compile);
     let artefact = clock.time(Phase::Compile, || compile(engine, &rewritten.wasm))?;
     let compiled = load_bytes(engine, &artefact)?;
@@ -184,6 +184,14 @@ pub fn bake(
     }
     baked.phases = clock.0;
     Ok(baked)
+}
+
+/// What the module may declare: its memory is bounded by what the function may use.
+fn form_limits(recipe: &Recipe) -> faaslet_rewrite::Limits {
+    let default = faaslet_rewrite::Limits::default();
+    let pages = recipe.limits.function.memory_bytes as u64 / WASM_PAGE.0;
+    let memory_pages = default.memory_pages.min(u32::try_from(pages).unwrap_or(u32::MAX));
+    faaslet_rewrite::Limits { memory_pages, ..default }
 }
 
 #[derive(Default)]

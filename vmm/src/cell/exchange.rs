@@ -80,10 +80,6 @@ pub struct Desk {
     pub logs_dropped: u64,
     /// The caller wants no answer any more.
     pub cancelled: bool,
-    /// What the last reset cost and found.
-    pub resets: u64,
-    /// Faults and mismatches that resets found, for the metrics.
-    pub reset_mismatches: u64,
 }
 
 /// Shared by one Faaslet and its worker.
@@ -101,8 +97,6 @@ impl Default for Exchange {
             logs: VecDeque::new(),
             logs_dropped: 0,
             cancelled: false,
-            resets: 0,
-            reset_mismatches: 0,
         })))
     }
 }

@@ -9,6 +9,7 @@
 //! ```
 
 use std::future::{Future, poll_fn};
+use std::os::fd::BorrowedFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,8 @@ use faaslet_rewrite::reserved;
 use faaslet_snapshot::bytes::Bytes;
 use faaslet_snapshot::dirty::Scanner;
 use faaslet_snapshot::reset::ResetReport;
-use faaslet_snapshot::slot::{MapError, Slot};
+use faaslet_snapshot::slot::{MapError, MapWindowError, Sharing, Slot};
+use faaslet_snapshot::verify::Mismatch;
 use faaslet_wasi::{NotSnapshottable, OpenFiles};
 use wasmtime::{Global, Instance, Ref, Store, Trap, TypedFunc, UpdateDeadline, Val};
 
@@ -61,6 +63,30 @@ impl From<wasmtime::Error> for MakeError {
     fn from(error: wasmtime::Error) -> Self {
         Self::Wasm(error)
     }
+}
+
+/// How a Faaslet that was put back differs from its image.
+#[derive(Debug, thiserror::Error)]
+pub enum Difference {
+    /// Its memory does.
+    #[error(transparent)]
+    Memory(#[from] Mismatch),
+    /// A mutable global does.
+    #[error("mutable global {number} of the image holds another value: a reset left something of a call behind, report this")]
+    Global {
+        /// Its place among the image's globals.
+        number: usize,
+    },
+    /// The guest is told another size or window than it has.
+    #[error("the guest is told a {what} of {found}; expected {expected}, report this")]
+    Told {
+        /// Size or window.
+        what: &'static str,
+        /// What it is told, in bytes.
+        found: u64,
+        /// What the slot says.
+        expected: u64,
+    },
 }
 
 /// An entry of a module.
@@ -115,7 +141,7 @@ impl Faaslet {
     /// # Errors
     /// See [`MakeError`]; the slot is given up with it.
     pub async fn fresh(
-        mut slot: Slot,
+        slot: Slot,
         function: &Arc<Function>,
         exchange: &Exchange,
         stage: &Stage,
@@ -166,6 +192,7 @@ impl Faaslet {
     fn bind_memory(&mut self) -> wasmtime::Result<()> {
         let Self { store, instance, .. } = self;
         store.data_mut().size = instance.get_global(&mut *store, reserved::SIZE);
+        store.data_mut().window = instance.get_global(&mut *store, reserved::WINDOW);
         self.bind_size()?;
         let Self { store, instance, .. } = self;
         if let Some(table) = instance.get_table(&mut *store, reserved::CALLS) {
@@ -181,6 +208,17 @@ impl Faaslet {
         let bytes = host.slot.size().0 as i64;
         match host.size {
             Some(size) => size.set(&mut self.store, Val::I64(bytes)),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the guest how far its window is in use.
+    fn bind_window(&mut self) -> wasmtime::Result<()> {
+        let Host { window, slot, .. } = self.store.data();
+        let (base, end) = (slot.layout().window_base(), slot.window_end());
+        let told = if end > base { end.0 } else { 0 };
+        match *window {
+            Some(window) => window.set(&mut self.store, Val::I64(told as i64)),
             None => Ok(()),
         }
     }
@@ -320,7 +358,53 @@ impl Faaslet {
         if report.grown > Bytes::ZERO {
             self.bind_size()?;
         }
+        if report.window > Bytes::ZERO {
+            self.bind_window()?;
+        }
         Ok(report)
+    }
+
+    /// Compares all that a call can change with the image.
+    ///
+    /// # Errors
+    /// The first [`Difference`] found.
+    pub fn verify(&mut self, scanner: &ScannerCell) -> Result<(), Difference> {
+        self.store.data().slot.verify(&mut scanner.borrow_mut())?;
+        for (number, (global, value)) in self.baseline.iter().enumerate() {
+            let found = global.get(&mut self.store);
+            if bits(&mut self.store, &found) != bits(&mut self.store, value) {
+                return Err(Difference::Global { number });
+            }
+        }
+        let Host { size, window, slot, .. } = self.store.data();
+        let told = [("size", *size, slot.size().0), ("window", *window, 0)];
+        for (what, global, expected) in told {
+            let Some(global) = global else { continue };
+            let found = global.get(&mut self.store).i64().unwrap_or_default() as u64;
+            if found != expected {
+                return Err(Difference::Told { what, found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// Maps `len` bytes of a sealed memfd into the guest's window, at the address returned.
+    ///
+    /// # Errors
+    /// See [`MapWindowError`].
+    pub fn map_window(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        offset: Bytes,
+        len: Bytes,
+        sharing: Sharing,
+    ) -> Result<u32, MapWindowError> {
+        let mapped = self.store.data_mut().slot.map_window(fd, offset, len, sharing)?;
+        if self.bind_window().is_err() {
+            self.store.data_mut().slot.poison();
+            return Err(MapWindowError::Poisoned);
+        }
+        Ok(mapped)
     }
 
     /// Whether this instance may serve another call after [`Faaslet::reset`].
@@ -384,4 +468,17 @@ fn entry(store: &Store<Host>, func: &wasmtime::Func) -> wasmtime::Result<EntryFu
 #[must_use]
 pub fn is_trap(error: &wasmtime::Error) -> bool {
     error.downcast_ref::<Trap>().is_some()
+}
+
+/// A value that an image can hold, comparable.
+fn bits(store: &mut Store<Host>, value: &Val) -> (u128, bool) {
+    match value {
+        Val::I32(value) => (u128::from(*value as u32), false),
+        Val::I64(value) => (u128::from(*value as u64), false),
+        Val::F32(bits) => (u128::from(*bits), false),
+        Val::F64(bits) => (u128::from(*bits), false),
+        Val::V128(value) => (value.as_u128(), false),
+        Val::FuncRef(Some(func)) => (func.to_raw(store) as usize as u128, true),
+        _ => (0, true),
+    }
 }

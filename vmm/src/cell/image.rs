@@ -64,11 +64,15 @@ fn restore_tables(
         let table = instance.get_table(&mut *store, &name).ok_or_else(|| missing(&name))?;
         let more = u64::from(saved.size).saturating_sub(table.size(&*store));
         if more > 0 {
-            table.grow(&mut *store, more, Ref::Func(None))?;
+            let null = Ref::null(table.ty(&*store).element().heap_type());
+            table.grow(&mut *store, more, null)?;
         }
         for element in &saved.elements {
-            let func = function(store, instance, element.function)?;
-            table.set(&mut *store, u64::from(element.index), Ref::Func(func))?;
+            let func = match function(store, instance, element.function)? {
+                None => Ref::null(table.ty(&*store).element().heap_type()),
+                func => Ref::Func(func),
+            };
+            table.set(&mut *store, u64::from(element.index), func)?;
         }
     }
     Ok(())
@@ -145,6 +149,8 @@ impl Capture {
                 Val::F32(bits) => GlobalValue::F32(bits),
                 Val::F64(bits) => GlobalValue::F64(bits),
                 Val::V128(value) => GlobalValue::V128(value.as_u128()),
+                // What it is in a new instance, too.
+                Val::ExternRef(None) => continue,
                 Val::FuncRef(None) => GlobalValue::FuncRef(None),
                 Val::FuncRef(Some(func)) => {
                     let known = self.functions.get(&address(store, &func)).copied();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use faaslet_abi::Outcome;
 use faaslet_snapshot::slot::Slot;
 
+use super::audit::Audit;
 use super::call::{Answer, Call, Mode};
 use super::exchange::{Exchange, Phase};
 use super::faaslet::{Faaslet, MakeError, ScannerCell};
@@ -30,6 +31,8 @@ pub struct Seat {
     pub exchange: Exchange,
     /// The worker's.
     pub scanner: Rc<ScannerCell>,
+    /// The worker's.
+    pub audit: Rc<Audit>,
     /// Which way its calls go in.
     pub mode: Mode,
 }
@@ -39,15 +42,15 @@ enum At {
     /// Nothing that can run.
     Empty(Slot),
     /// A kept instance, equal to the image.
-    Warm(Faaslet),
+    Warm(Box<Faaslet>),
 }
 
 /// What a call left behind.
 enum After {
     /// It ended in order.
-    Sound(Faaslet),
+    Sound(Box<Faaslet>),
     /// It trapped or was stopped: never reset, always remapped.
-    Poisoned(Faaslet),
+    Poisoned(Box<Faaslet>),
 }
 
 /// Serves calls over `slot` until the slot cannot be put back.
@@ -63,8 +66,18 @@ pub async fn live(slot: Slot, seat: Seat) {
         let (answer, after) = seat.serve(at, call).await;
         seat.answered(answer).await;
         let Some(back) = after.and_then(|after| seat.back(after)) else { return };
-        let Some(warm) = seat.warm(back).await else { return };
-        at = warm;
+        // What is seldom needed is boxed, or each call would copy its whole state about.
+        at = match back {
+            At::Warm(faaslet) if !seat.audit.put_back() => At::Warm(faaslet),
+            At::Warm(faaslet) => {
+                let Some(checked) = Box::pin(seat.check(faaslet)).await else { return };
+                checked
+            }
+            At::Empty(slot) => {
+                let Some(warm) = Box::pin(seat.warm(At::Empty(slot))).await else { return };
+                warm
+            }
+        };
     }
 }
 
@@ -88,7 +101,7 @@ impl Seat {
     async fn serve(&self, at: At, call: Call) -> (Answer, Option<After>) {
         let made = match at {
             At::Warm(faaslet) => Ok(faaslet),
-            At::Empty(slot) => self.make(slot, call.deadline).await,
+            At::Empty(slot) => Box::pin(self.make(slot, call.deadline)).await,
         };
         let mut faaslet = match made {
             Ok(faaslet) => faaslet,
@@ -99,12 +112,13 @@ impl Seat {
         (ran.answer, Some(after))
     }
 
-    async fn make(&self, slot: Slot, deadline: Instant) -> Result<Faaslet, MakeError> {
+    async fn make(&self, slot: Slot, deadline: Instant) -> Result<Box<Faaslet>, MakeError> {
         let Self { function, exchange, .. } = self;
-        match self.mode {
+        let made = match self.mode {
             Mode::Fork => Faaslet::fork(slot, function, exchange, deadline).await,
             Mode::Fresh => Faaslet::fresh(slot, function, exchange, &Stage::Make, deadline).await,
-        }
+        };
+        made.map(Box::new)
     }
 
     fn refusal(&self, error: &MakeError) -> Answer {
@@ -142,6 +156,19 @@ impl Seat {
         }
     }
 
+    /// Compares a slot that was put back with its image; what differs is made anew.
+    async fn check(&self, mut faaslet: Box<Faaslet>) -> Option<At> {
+        #[cfg(test)]
+        if let Some(tamper) = self.audit.tamper.get() {
+            tamper(&mut faaslet);
+        }
+        let Err(difference) = faaslet.verify(&self.scanner) else { return Some(At::Warm(faaslet)) };
+        self.audit.mismatch();
+        let Function { tenant, name, version, .. } = &*self.function;
+        tracing::error!(tenant, name, version, %difference, "a slot that was put back is not its image");
+        self.warm(recycle(faaslet)?).await
+    }
+
     /// Makes the next fork ahead of its call, when the instance could not be kept.
     async fn warm(&self, at: At) -> Option<At> {
         let At::Empty(slot) = at else { return Some(at) };
@@ -154,7 +181,7 @@ impl Seat {
 }
 
 /// Drops the instance and throws every page of the slot away.
-fn recycle(faaslet: Faaslet) -> Option<At> {
+fn recycle(faaslet: Box<Faaslet>) -> Option<At> {
     let mut slot = faaslet.into_slot();
     slot.poison();
     slot.remap().ok().map(|()| At::Empty(slot))

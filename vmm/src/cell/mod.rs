@@ -4,6 +4,7 @@
 //! scheduling between hosts, names beyond its tenant, or compiling. Start at [`Worker`] for the
 //! order of things, at [`Faaslet`] for one call.
 
+mod audit;
 mod backtrace;
 mod call;
 mod exchange;
@@ -22,6 +23,7 @@ mod thread;
 mod ticker;
 mod worker;
 
+pub use audit::{AUDIT_ONE_IN, Audit};
 pub use call::{Answer, Call, Entry, Mode, ResponseHead};
 pub use exchange::{Exchange, LogLine};
 pub use faaslet::{Faaslet, MakeError, Ran, ScannerCell};

@@ -22,15 +22,15 @@ pub(crate) struct Streams {
     read: usize,
     /// The standard output is the output; otherwise it goes to the log.
     command: bool,
-    lines: [Lines; 2],
+    /// Made when the first line is printed.
+    lines: Option<Box<[Lines; 2]>>,
     exchange: Exchange,
 }
 
 impl Streams {
     /// Streams over `input`, with an output of at most `limit` bytes.
     pub(crate) fn new(input: Vec<u8>, limit: usize, command: bool, exchange: Exchange) -> Self {
-        let lines = [Lines::default(), Lines::default()];
-        Self { input, output: Vec::new(), limit, read: 0, command, lines, exchange }
+        Self { input, output: Vec::new(), limit, read: 0, command, lines: None, exchange }
     }
 
     /// Most bytes of the output.
@@ -40,14 +40,15 @@ impl Streams {
 
     /// Ends lines that were left open; the call is over.
     pub(crate) fn finish(&mut self) {
-        for lines in &mut self.lines {
+        for lines in self.lines.iter_mut().flat_map(|lines| lines.iter_mut()) {
             lines.finish();
         }
         self.log();
     }
 
     fn log(&mut self) {
-        for (lines, level) in self.lines.iter_mut().zip([PRINTED, PRINTED_ERROR]) {
+        let Some(lines) = &mut self.lines else { return };
+        for (lines, level) in lines.iter_mut().zip([PRINTED, PRINTED_ERROR]) {
             while let Some(line) = lines.pop() {
                 self.exchange.desk().log(level, line.as_bytes());
             }
@@ -72,7 +73,8 @@ impl Console for Streams {
             self.output.extend_from_slice(bytes);
             return Ok(());
         }
-        self.lines[usize::from(stream == Stdio::Error)].push(bytes);
+        let lines = self.lines.get_or_insert_default();
+        lines[usize::from(stream == Stdio::Error)].push(bytes);
         self.log();
         Ok(())
     }

@@ -11,9 +11,10 @@
 //!                 for a slot that waits for the parent)
 //! ```
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use faaslet_snapshot::layout::Layout;
 use faaslet_snapshot::slot::Slot;
 use faaslet_wasi::Config;
 
+use super::audit::Audit;
 use super::call::{Answer, Call, Entry, Mode};
 use super::exchange::{Chain, Exchange, LogLine, Phase, Target};
 use super::function::Function;
@@ -34,6 +36,9 @@ use super::live::{Seat, live};
 
 /// Calls from outside that wait for a slot of one function.
 pub const MAX_QUEUED_CALLS: usize = 4096;
+
+/// Queued calls of one function that a slot serves while other functions wait for a slot.
+const MAX_IN_A_ROW: u32 = 64;
 
 /// Who wants the answer to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +101,25 @@ struct Task {
     id: [u8; 16],
     depth: u32,
     deadline: Instant,
+    /// When its entry in the worker's timers runs out; it has one at most.
+    timer: Option<Instant>,
+}
+
+/// What a timer wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sleeper {
+    /// A Faaslet, by its place.
+    Task(u32),
+    /// The queue of a function.
+    Queue(u32),
+}
+
+/// A call from outside that waits for a slot.
+struct Queued {
+    call: Call,
+    origin: Origin,
+    /// Its place in the order in which calls came, over all functions.
+    order: u64,
 }
 
 /// A function and its slots on this worker.
@@ -103,7 +127,11 @@ struct Warm {
     function: Arc<Function>,
     idle: [Vec<u32>; 2],
     live: usize,
-    queue: VecDeque<(Call, Origin)>,
+    queue: VecDeque<Queued>,
+    /// Queued calls served one after the other while other functions waited.
+    in_a_row: u32,
+    /// When the queue's entry in the worker's timers runs out; it has one at most.
+    timer: Option<Instant>,
 }
 
 /// Counts for the metrics.
@@ -128,12 +156,16 @@ pub struct Worker<O> {
     tasks: Vec<Option<Task>>,
     vacant: Vec<u32>,
     ready: VecDeque<u32>,
-    timers: BinaryHeap<Reverse<(Instant, u32, u64)>>,
-    functions: HashMap<u32, Warm>,
+    /// Invariant: at most one for each task and each queue, so their number is bounded by theirs.
+    timers: BTreeSet<(Instant, Sleeper)>,
+    functions: BTreeMap<u32, Warm>,
     names: HashMap<String, u32>,
     serial: u64,
-    /// Resets and mismatches of slots that are gone.
-    resets: (u64, u64),
+    /// Calls in all queues.
+    queued: usize,
+    /// Calls that were ever queued.
+    arrived: u64,
+    audit: Rc<Audit>,
     outside: O,
 }
 
@@ -153,11 +185,13 @@ impl<O: Outside> Worker<O> {
             tasks: Vec::new(),
             vacant: Vec::new(),
             ready: VecDeque::new(),
-            timers: BinaryHeap::new(),
-            functions: HashMap::new(),
+            timers: BTreeSet::new(),
+            functions: BTreeMap::new(),
             names: HashMap::new(),
             serial: 0,
-            resets: (0, 0),
+            queued: 0,
+            arrived: 0,
+            audit: Rc::default(),
             outside,
         }
     }
@@ -166,7 +200,14 @@ impl<O: Outside> Worker<O> {
     /// for calls that it has begun.
     pub fn add(&mut self, function: Arc<Function>) {
         self.names.insert(function.name.clone(), function.number);
-        let warm = Warm { idle: [Vec::new(), Vec::new()], live: 0, queue: VecDeque::new(), function };
+        let warm = Warm {
+            idle: [Vec::new(), Vec::new()],
+            live: 0,
+            queue: VecDeque::new(),
+            in_a_row: 0,
+            timer: None,
+            function,
+        };
         self.functions.insert(warm.function.number, warm);
     }
 
@@ -178,12 +219,23 @@ impl<O: Outside> Worker<O> {
         }
         let idle: Vec<u32> = warm.idle.iter_mut().flat_map(std::mem::take).collect();
         warm.live -= idle.len();
-        let empty = warm.live == 0 && warm.queue.is_empty();
         for task in idle {
             self.drop_task(task);
         }
-        if empty {
+        self.forget(number);
+        self.serve_queues(number);
+    }
+
+    /// Lets go of a function that has no name and nothing left to do.
+    fn forget(&mut self, number: u32) {
+        let Some(warm) = self.functions.get(&number) else { return };
+        let named = self.names.get(&warm.function.name) == Some(&number);
+        if !named && warm.live == 0 && warm.queue.is_empty() {
+            let timer = warm.timer;
             self.functions.remove(&number);
+            if let Some(at) = timer {
+                self.timers.remove(&(at, Sleeper::Queue(number)));
+            }
         }
     }
 
@@ -196,8 +248,7 @@ impl<O: Outside> Worker<O> {
     pub fn counts(&self) -> Counts {
         let slots = self.tasks.iter().flatten().count();
         let idle = self.functions.values().flat_map(|w| &w.idle).map(Vec::len).sum();
-        let queued = self.functions.values().map(|w| w.queue.len()).sum();
-        Counts { slots, idle, running: slots - idle, queued }
+        Counts { slots, idle, running: slots - idle, queued: self.queued }
     }
 
     /// Makes reset slots of a function ahead of its calls, as many as there is room for.
@@ -223,8 +274,10 @@ impl<O: Outside> Worker<O> {
         let Some(warm) = self.functions.get_mut(&number) else { return };
         if matches!(origin, Origin::Outside(_)) && warm.queue.len() < MAX_QUEUED_CALLS {
             let until = call.deadline;
-            warm.queue.push_back((call, origin));
-            self.timers.push(Reverse((until, u32::MAX, u64::from(number))));
+            self.arrived += 1;
+            warm.queue.push_back(Queued { call, origin, order: self.arrived });
+            self.queued += 1;
+            arm(&mut self.timers, &mut warm.timer, Sleeper::Queue(number), until);
             return;
         }
         let text = format!(
@@ -253,10 +306,12 @@ impl<O: Outside> Worker<O> {
 
     /// Resets done, and how many of the sampled ones found a difference.
     pub fn resets(&self) -> (u64, u64) {
-        self.tasks.iter().flatten().fold(self.resets, |(done, wrong), task| {
-            let desk = task.exchange.desk();
-            (done + desk.resets, wrong + desk.reset_mismatches)
-        })
+        self.audit.counts()
+    }
+
+    /// How often slots are compared with their images.
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Ends a call of the monitor's whose caller has gone.
@@ -274,7 +329,9 @@ impl<O: Outside> Worker<O> {
             }
         }
         for warm in self.functions.values_mut() {
-            warm.queue.retain(|(_, waiting)| Some(*waiting) != origin);
+            let before = warm.queue.len();
+            warm.queue.retain(|waiting| Some(waiting.origin) != origin);
+            self.queued -= before - warm.queue.len();
         }
     }
 
@@ -300,7 +357,7 @@ impl<O: Outside> Worker<O> {
 
     /// When the earliest timer runs out.
     pub fn next_timer(&self) -> Option<Instant> {
-        self.timers.peek().map(|Reverse((at, ..))| *at)
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// Polls one Faaslet; false when none is ready.
@@ -312,42 +369,48 @@ impl<O: Outside> Worker<O> {
 
     /// Wakes what has waited long enough.
     pub fn fire(&mut self, now: Instant) {
-        while let Some(Reverse((at, task, serial))) = self.timers.peek().copied() {
+        while let Some((at, sleeper)) = self.timers.first().copied() {
             if at > now {
                 return;
             }
-            self.timers.pop();
-            if task == u32::MAX {
-                self.expire(serial as u32, now);
-            } else {
-                self.wake(task, serial);
+            self.timers.pop_first();
+            match sleeper {
+                Sleeper::Task(task) => self.wake(task, now),
+                Sleeper::Queue(number) => self.expire(number, now),
             }
         }
     }
 
-    fn wake(&mut self, index: u32, serial: u64) {
-        let Some(Some(task)) = self.tasks.get(index as usize) else { return };
+    fn wake(&mut self, index: u32, now: Instant) {
+        let Some(Some(task)) = self.tasks.get_mut(index as usize) else { return };
+        task.timer = None;
         let mut desk = task.exchange.desk();
-        let waits = matches!(desk.phase, Phase::Awaiting(..) | Phase::Sleeping(_));
-        if task.serial == serial && waits {
-            desk.phase = Phase::Runnable;
-            self.ready.push_back(index);
+        let (Phase::Awaiting(_, until) | Phase::Sleeping(until)) = desk.phase else { return };
+        if until > now {
+            // It has been woken otherwise since, and waits for something else.
+            return arm(&mut self.timers, &mut task.timer, Sleeper::Task(index), until);
         }
+        desk.phase = Phase::Runnable;
+        self.ready.push_back(index);
     }
 
     /// Answers queued calls whose deadline has passed.
     fn expire(&mut self, number: u32, now: Instant) {
         let Some(warm) = self.functions.get_mut(&number) else { return };
-        let mut late = Vec::new();
-        let mut kept = VecDeque::with_capacity(warm.queue.len());
-        for (call, origin) in warm.queue.drain(..) {
-            if call.deadline <= now { late.push(origin) } else { kept.push_back((call, origin)) }
-        }
+        warm.timer = None;
+        let queue = std::mem::take(&mut warm.queue);
+        let (late, kept): (VecDeque<_>, _) =
+            queue.into_iter().partition(|waiting| waiting.call.deadline <= now);
         warm.queue = kept;
-        for origin in late {
+        self.queued -= late.len();
+        if let Some(next) = warm.queue.iter().map(|waiting| waiting.call.deadline).min() {
+            arm(&mut self.timers, &mut warm.timer, Sleeper::Queue(number), next);
+        }
+        for Queued { origin, .. } in late {
             let text = "the call's deadline passed while it waited for a slot";
             self.deliver(origin, Answer::message(Outcome::TimedOut, text));
         }
+        self.forget(number);
     }
 
     fn idle_task(&mut self, number: u32, mode: Mode) -> Option<u32> {
@@ -383,10 +446,10 @@ impl<O: Outside> Worker<O> {
     }
 
     fn drop_task(&mut self, task: u32) {
-        if let Some(gone) = self.tasks[task as usize].take() {
-            let desk = gone.exchange.desk();
-            self.resets.0 += desk.resets;
-            self.resets.1 += desk.reset_mismatches;
+        if let Some(gone) = self.tasks[task as usize].take()
+            && let Some(at) = gone.timer
+        {
+            self.timers.remove(&(at, Sleeper::Task(task)));
         }
         self.vacant.push(task);
     }
@@ -399,6 +462,7 @@ impl<O: Outside> Worker<O> {
             function: Arc::clone(&warm.function),
             exchange: exchange.clone(),
             scanner: Rc::clone(&self.scanner),
+            audit: Rc::clone(&self.audit),
             mode,
         };
         let future = Box::pin(live(slot, seat));
@@ -414,6 +478,7 @@ impl<O: Outside> Worker<O> {
             id: [0; 16],
             depth: 0,
             deadline: now,
+            timer: None,
         };
         let index = self.vacant.pop().unwrap_or(self.tasks.len() as u32);
         if index as usize == self.tasks.len() {
@@ -434,6 +499,7 @@ impl<O: Outside> Worker<O> {
         task.deadline = call.deadline;
         let mut desk = task.exchange.desk();
         desk.phase = Phase::Runnable;
+        desk.cancelled = false;
         desk.call = Some(call);
         drop(desk);
         self.ready.push_back(index);
@@ -442,9 +508,17 @@ impl<O: Outside> Worker<O> {
     fn poll(&mut self, index: u32) {
         let Some(Some(task)) = self.tasks.get_mut(index as usize) else { return };
         let mut context = Context::from_waker(Waker::noop());
-        let ended = task.future.as_mut().poll(&mut context) == Poll::Ready(());
+        // A panic is a fault of the host in one call: it costs that call and its slot, no other.
+        let polled = catch_unwind(AssertUnwindSafe(|| task.future.as_mut().poll(&mut context)));
         let mut desk = task.exchange.desk();
-        let phase = if ended { Phase::Dead } else { desk.phase };
+        let phase = match polled {
+            Ok(Poll::Pending) => desk.phase,
+            Ok(Poll::Ready(())) => Phase::Dead,
+            Err(panic) => {
+                desk.answer = Some(panicked(panic.as_ref()));
+                Phase::Dead
+            }
+        };
         let chains = std::mem::take(&mut desk.chains);
         let logs = std::mem::take(&mut desk.logs);
         let answer = desk.answer.take();
@@ -480,12 +554,12 @@ impl<O: Outside> Worker<O> {
     }
 
     fn settle(&mut self, index: u32, phase: Phase) {
-        let Some(task) = self.tasks[index as usize].as_ref() else { return };
+        let Some(task) = self.tasks[index as usize].as_mut() else { return };
         match phase {
             Phase::Runnable | Phase::Answered => self.ready.push_back(index),
             Phase::Awaiting(..) if task.exchange.desk().phase == Phase::Runnable => {}
             Phase::Awaiting(_, until) | Phase::Sleeping(until) => {
-                self.timers.push(Reverse((until, index, task.serial)));
+                arm(&mut self.timers, &mut task.timer, Sleeper::Task(index), until);
             }
             Phase::Idle => self.idle(index),
             Phase::Dead => self.dead(index),
@@ -496,16 +570,22 @@ impl<O: Outside> Worker<O> {
         let Some(task) = self.tasks[index as usize].as_ref() else { return };
         let (number, mode) = (task.function, task.mode);
         let Some(warm) = self.functions.get_mut(&number) else { return };
-        let at = warm.queue.iter().position(|(call, _)| call.mode == mode);
-        if let Some((call, origin)) = at.and_then(|at| warm.queue.remove(at)) {
+        let others = self.queued > warm.queue.len();
+        warm.in_a_row = if others { warm.in_a_row + 1 } else { 0 };
+        let yields = warm.in_a_row > MAX_IN_A_ROW;
+        let fits = warm.queue.front().is_some_and(|waiting| waiting.call.mode == mode);
+        if fits && !yields && let Some(Queued { call, origin, .. }) = warm.queue.pop_front() {
+            self.queued -= 1;
             return self.begin(index, call, origin);
         }
+        warm.in_a_row = 0;
         if self.names.get(&warm.function.name) == Some(&number) {
             warm.idle[mode as usize].push(index);
-            return;
+        } else {
+            self.retire(number, index);
+            self.forget(number);
         }
-        self.retire(number, index);
-        self.remove(number);
+        self.serve_queues(number);
     }
 
     fn dead(&mut self, index: u32) {
@@ -515,10 +595,35 @@ impl<O: Outside> Worker<O> {
             self.deliver(origin, Answer::message(Outcome::Lost, "the slot was lost"));
         }
         self.retire(number, index);
-        let waiting = self.functions.get_mut(&number).and_then(|warm| warm.queue.pop_front());
-        if let Some((call, origin)) = waiting {
-            self.submit(number, call, origin);
+        self.forget(number);
+        self.serve_queues(number);
+    }
+
+    /// Starts queued calls for which there is a slot now: a slot of `last` became free, and may
+    /// serve another function, or calls that go in the other way. Oldest first, `last` at the end.
+    fn serve_queues(&mut self, last: u32) {
+        if self.queued == 0 {
+            return;
         }
+        let front = |(number, warm): (&u32, &Warm)| {
+            Some((*number == last, warm.queue.front()?.order, *number))
+        };
+        let mut waiting: Vec<_> = self.functions.iter().filter_map(front).collect();
+        waiting.sort_unstable();
+        for (.., number) in waiting {
+            while let Some((task, Queued { call, origin, .. })) = self.next_queued(number) {
+                self.begin(task, call, origin);
+            }
+        }
+    }
+
+    /// The oldest queued call of a function, and a slot for it.
+    fn next_queued(&mut self, number: u32) -> Option<(u32, Queued)> {
+        let mode = self.functions.get(&number)?.queue.front()?.call.mode;
+        let task = self.idle_task(number, mode).or_else(|| self.make_room(number, mode))?;
+        let waiting = self.functions.get_mut(&number)?.queue.pop_front()?;
+        self.queued -= 1;
+        Some((task, waiting))
     }
 
     fn deliver(&mut self, origin: Origin, answer: Answer) {
@@ -560,4 +665,30 @@ impl<O: Outside> Worker<O> {
             }
         }
     }
+}
+
+/// Makes sure that something wakes `sleeper` at `until` or before; `armed` is the one timer that
+/// it has.
+fn arm(
+    timers: &mut BTreeSet<(Instant, Sleeper)>,
+    armed: &mut Option<Instant>,
+    sleeper: Sleeper,
+    until: Instant,
+) {
+    match *armed {
+        Some(at) if at <= until => return,
+        Some(at) => drop(timers.remove(&(at, sleeper))),
+        None => {}
+    }
+    timers.insert((until, sleeper));
+    *armed = Some(until);
+}
+
+/// The answer to a call in which the host panicked.
+fn panicked(panic: &(dyn Any + Send)) -> Answer {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    tracing::error!(panic = text, "the host panicked in a call");
+    let text = format!("the host failed in this call, which is not the function's fault: {text}; report this");
+    Answer::message(Outcome::Lost, text)
 }

@@ -67,6 +67,9 @@ fn memories(config: &mut Config) {
         // The image is ours: data segments are passive when Wasmtime sees them.
         .memory_init_cow(false)
         .table_lazy_init(true)
+        // See `NoHeap`: this size is what tells it from a slot.
         .gc_heap_reservation(0)
+        .gc_heap_initial_size(0)
+        .gc_heap_guard_size(0)
         .with_host_memory(Arc::new(SlotMemories));
 }

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use wasmtime::{LinearMemory, MemoryType};
 
-use super::sys::SlotMemory;
+use super::sys::{NoHeap, SlotMemory};
 
 /// The size that every memory reports to Wasmtime: the whole 32-bit space, so that no access is
 /// refused by length. What may be touched is decided by page protection and by the checks that
@@ -23,17 +23,31 @@ thread_local! {
 /// The slot must outlive the instance; the cell keeps it in the store's own data, which is
 /// dropped after the instance.
 pub fn with_slot<T>(base: NonNull<u8>, make: impl FnOnce() -> T) -> T {
-    let before = SLOT.replace(Some(base));
-    let made = make();
-    SLOT.set(before);
-    made
+    let _before = Before(SLOT.replace(Some(base)));
+    make()
+}
+
+/// Puts the outer slot back, also when a panic passes through.
+struct Before(Option<NonNull<u8>>);
+
+impl Drop for Before {
+    fn drop(&mut self) {
+        SLOT.set(self.0);
+    }
 }
 
 /// Hands the slot of [`with_slot`] to Wasmtime.
 pub(super) struct SlotMemories;
 
 impl SlotMemories {
-    pub(super) fn take(ty: &MemoryType) -> Result<Box<dyn LinearMemory>, String> {
+    /// A memory of `reserved` bytes of addresses.
+    pub(super) fn take(
+        ty: &MemoryType,
+        reserved: Option<usize>,
+    ) -> Result<Box<dyn LinearMemory>, String> {
+        if reserved == Some(0) {
+            return Ok(Box::new(NoHeap));
+        }
         if ty.is_64() || ty.is_shared() {
             return Err("expected an unshared 32-bit memory: the rewrite refuses others".into());
         }

@@ -45,6 +45,27 @@ unsafe impl LinearMemory for SlotMemory {
     }
 }
 
+/// The heap of Wasmtime's own that a store gets with a module that has references to things of the
+/// host's. Nothing is ever allocated there: no host call gives such a reference out, and the
+/// rewrite refuses modules that could make other things that live there.
+pub(super) struct NoHeap;
+
+// SAFETY: it has no bytes and never gets any.
+unsafe impl LinearMemory for NoHeap {
+    fn byte_size(&self) -> usize {
+        0
+    }
+    fn byte_capacity(&self) -> usize {
+        0
+    }
+    fn grow_to(&mut self, _: usize) -> wasmtime::Result<()> {
+        Err(wasmtime::Error::msg("expected a module without garbage collection; build it without"))
+    }
+    fn as_ptr(&self) -> *mut u8 {
+        NonNull::dangling().as_ptr()
+    }
+}
+
 // SAFETY: the memory returned has the reservation and guard of the engine's configuration, which
 // is written from the same constants as the slot's layout.
 unsafe impl MemoryCreator for SlotMemories {
@@ -53,10 +74,10 @@ unsafe impl MemoryCreator for SlotMemories {
         ty: MemoryType,
         _minimum: usize,
         _maximum: Option<usize>,
-        _reserved_size_in_bytes: Option<usize>,
+        reserved: Option<usize>,
         _guard_size_in_bytes: usize,
     ) -> Result<Box<dyn LinearMemory>, String> {
-        Self::take(&ty)
+        Self::take(&ty, reserved)
     }
 }
 

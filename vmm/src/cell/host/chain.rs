@@ -119,7 +119,12 @@ fn chain(host: &mut Host, target: Target, ptr: u32, len: u32) -> HostResult {
     let input = host.bytes(ptr, len)?;
     let handle = host.running.next_handle;
     let mut desk = host.exchange.desk();
-    if desk.results.len() >= MAX_OPEN_CHAINS {
+    // A call leaves the desk when this Faaslet gives way; until then it holds its input here.
+    let bytes: usize = desk.chains.iter().map(|chain| chain.input.len()).sum();
+    if desk.results.len() >= MAX_OPEN_CHAINS
+        || desk.chains.len() >= MAX_OPEN_CHAINS
+        || bytes.saturating_add(input.len()) > host.function.limits.output_bytes
+    {
         return Err(Status::Busy);
     }
     host.running.next_handle += 1;
@@ -139,8 +144,8 @@ fn with_result(host: &Host, handle: u32, read: impl FnOnce(&[u8]) -> HostResult)
 }
 
 fn release(exchange: &Exchange, handle: u32) -> HostResult {
+    // One that has not left the desk yet is made all the same: releasing forgets, it does not stop.
     let mut desk = exchange.desk();
-    desk.chains.retain(|chain| chain.handle != handle);
     desk.results.remove(&handle).map(|_| 0).ok_or(Status::BadHandle)
 }
 

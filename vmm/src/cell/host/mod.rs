@@ -40,6 +40,8 @@ pub struct Host {
     pub(crate) wasi: Wasi<Streams>,
     /// The guest's view of its size, in bytes.
     pub(crate) size: Option<Global>,
+    /// The guest's view of where the used part of its window ends; 0 when nothing is mapped.
+    pub(crate) window: Option<Global>,
     /// The memory as host calls touch it.
     pub(crate) memory: GuestMemory,
     /// Declared last, dropped last: the instance's memory lies in it.
@@ -119,6 +121,7 @@ impl Host {
             function: Arc::clone(function),
             exchange: exchange.clone(),
             size: None,
+            window: None,
             memory: slot.memory(),
             slot,
         }
@@ -133,9 +136,7 @@ impl Host {
         let clock = Clock::live_after(self.function.monotonic_ns);
         self.wasi = Wasi::new(self.function.settings(), clock, Random::live(), streams);
         self.running = Running::new(true, call);
-        let mut desk = self.exchange.desk();
-        desk.results.clear();
-        desk.cancelled = false;
+        self.exchange.desk().results.clear();
     }
 
     /// As [`Host::begin`], with clock and random bytes as they are, and without chaining.
