@@ -1,6 +1,8 @@
 //! What clients and the monitor say over HTTP, as types: the server fills them in, the command
 //! line reads them, and the OpenAPI file is checked against them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Phase;
@@ -127,6 +129,47 @@ pub struct VersionInfo {
     pub module: String,
     /// The image's id, in hex.
     pub image: Option<String>,
+}
+
+/// Which version calls shall go to.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The version.
+    pub version: u64,
+}
+
+/// Environment and secrets that replace the ones before.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SettingsRequest {
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// Environment that is never shown.
+    pub secrets: BTreeMap<String, String>,
+}
+
+/// A module that was uploaded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ModuleInfo {
+    /// Its hash, in hex.
+    pub module: String,
+}
+
+/// A tenant to be added.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantRequest {
+    /// Its name.
+    pub name: String,
+}
+
+/// A folder to be granted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantRequest {
+    /// `HOST::GUEST` or `HOST::GUEST:ro`.
+    pub folder: String,
 }
 
 /// A tenant in a list.

@@ -276,6 +276,21 @@ impl Monitor {
         Ok(images)
     }
 
+    /// The file of an image that a version of a tenant's functions has, by the image's id in hex.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn image_file(&self, tenant: &str, id: &str) -> Result<Option<fs::File>, AdminError> {
+        for deployed in self.functions.of(tenant) {
+            for version in self.store.versions(&deployed.function).map_err(StoreError::from)? {
+                let image = version.deployment.image.filter(|image| image.id.to_string() == id);
+                let Some(image) = image else { continue };
+                return Ok(Some(self.open_blob(BlobKind::Image, image.blob)?));
+            }
+        }
+        Ok(None)
+    }
+
     /// Collects what no version needs, or says what it would.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod in_flight;
 mod link;
 mod load;
 mod logs;
+mod measure;
 mod quic;
 mod stats;
 
@@ -41,7 +42,8 @@ pub use functions::Deployed;
 pub use link::{CellError, CellLink, Reply, WorkerCounts, answer_of};
 pub use load::LoadError;
 pub use logs::Logs;
-pub use stats::Snapshot;
+pub use measure::{CellMeasure, FunctionMeasure, Measures};
+pub use stats::{OUTCOMES, Snapshot};
 
 use crate::cell::Answer;
 use functions::Functions;
@@ -171,7 +173,8 @@ impl Monitor {
         }
     }
 
-    fn draining(&self) -> bool {
+    /// Whether it takes no new calls any more.
+    pub fn draining(&self) -> bool {
         self.in_flight.is_closed()
     }
 

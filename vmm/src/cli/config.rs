@@ -1,0 +1,191 @@
+//! What `up` is told: flags over environment over file over defaults, checked once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::exit::{Code, Failure};
+use super::parse;
+use crate::monitor::Config;
+
+/// Longest configuration file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Settings of a monitor, as flags or environment give them.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Where calls over QUIC arrive [default: 127.0.0.1:7410]
+    #[arg(long, env = "FAASLET_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Where HTTP arrives [default: 127.0.0.1:7411]
+    #[arg(long, env = "FAASLET_HTTP", value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
+    /// Where HTTP over TLS arrives, with the folder's certificate
+    #[arg(long, env = "FAASLET_HTTP_TLS", value_name = "ADDRESS")]
+    pub http_tls: Option<SocketAddr>,
+    /// Configuration file (TOML)
+    #[arg(long, env = "FAASLET_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Worker threads of each cell [default: one for each processor]
+    #[arg(long, env = "FAASLET_WORKERS")]
+    pub workers: Option<usize>,
+    /// Slots of each worker
+    #[arg(long, env = "FAASLET_SLOTS")]
+    pub slots: Option<usize>,
+    /// Deadline of a call when nothing else says one
+    #[arg(long, env = "FAASLET_TIMEOUT", value_parser = parse::time)]
+    pub timeout: Option<Duration>,
+    /// End a tenant's cell after this long without calls
+    #[arg(long, env = "FAASLET_IDLE_CELL", value_parser = parse::time)]
+    pub idle_cell: Option<Duration>,
+    /// How long calls may take to end at shutdown
+    #[arg(long, env = "FAASLET_DRAIN", value_parser = parse::time)]
+    pub drain: Option<Duration>,
+    /// Most memory of a cell
+    #[arg(long, env = "FAASLET_CELL_MEMORY", value_parser = parse::size)]
+    pub cell_memory: Option<u64>,
+    /// Most memory of a builder
+    #[arg(long, env = "FAASLET_BUILDER_MEMORY", value_parser = parse::size)]
+    pub builder_memory: Option<u64>,
+    /// Versions of a function that are kept beside the current one
+    #[arg(long, env = "FAASLET_KEEP_VERSIONS")]
+    pub keep_versions: Option<usize>,
+    /// Keep the processor awake: faster answers, more power
+    #[arg(long, env = "FAASLET_LOW_LATENCY")]
+    pub low_latency: bool,
+}
+
+/// The same in a file; texts as on the command line.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Settings {
+    listen: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    http_tls: Option<SocketAddr>,
+    workers: Option<usize>,
+    slots: Option<usize>,
+    timeout: Option<String>,
+    idle_cell: Option<String>,
+    drain: Option<String>,
+    cell_memory: Option<String>,
+    builder_memory: Option<String>,
+    keep_versions: Option<usize>,
+    low_latency: bool,
+}
+
+impl Flags {
+    /// The configuration of a monitor over `dir`.
+    pub fn config(&self, dir: PathBuf) -> Result<Config, Failure> {
+        let file = match &self.config {
+            Some(path) => read(path)?,
+            None => Flags::default(),
+        };
+        let mut config = Config::new(dir);
+        for layer in [&file, self] {
+            layer.apply(&mut config);
+        }
+        check(&config)?;
+        Ok(config)
+    }
+
+    fn apply(&self, config: &mut Config) {
+        fn set<T: Copy>(target: &mut T, value: Option<T>) {
+            *target = value.unwrap_or(*target);
+        }
+        set(&mut config.listen, self.listen);
+        set(&mut config.http, self.http);
+        config.http_tls = self.http_tls.or(config.http_tls);
+        set(&mut config.workers, self.workers);
+        set(&mut config.slots, self.slots);
+        set(&mut config.timeout, self.timeout);
+        set(&mut config.idle_cell, self.idle_cell);
+        set(&mut config.drain, self.drain);
+        set(&mut config.cell_memory_bytes, self.cell_memory);
+        set(&mut config.builder_memory_bytes, self.builder_memory);
+        set(&mut config.keep_versions, self.keep_versions);
+        config.low_latency |= self.low_latency;
+    }
+}
+
+fn read(path: &Path) -> Result<Flags, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        Failure::new(Code::Usage, format!("configuration {}: {error}", path.display()))
+    };
+    let length = std::fs::metadata(path).map_err(|error| wrong(&error))?.len();
+    if length > MAX_FILE_BYTES {
+        return Err(wrong(&format!("expected at most {MAX_FILE_BYTES} bytes; found {length}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let settings: Settings = toml::from_str(&text).map_err(|error| wrong(&error))?;
+    flags(settings).map_err(|error| wrong(&error))
+}
+
+fn flags(settings: Settings) -> Result<Flags, String> {
+    let time = |text: Option<String>| text.as_deref().map(parse::time).transpose();
+    let size = |text: Option<String>| text.as_deref().map(parse::size).transpose();
+    Ok(Flags {
+        listen: settings.listen,
+        http: settings.http,
+        http_tls: settings.http_tls,
+        config: None,
+        workers: settings.workers,
+        slots: settings.slots,
+        timeout: time(settings.timeout)?,
+        idle_cell: time(settings.idle_cell)?,
+        drain: time(settings.drain)?,
+        cell_memory: size(settings.cell_memory)?,
+        builder_memory: size(settings.builder_memory)?,
+        keep_versions: settings.keep_versions,
+        low_latency: settings.low_latency,
+    })
+}
+
+fn check(config: &Config) -> Result<(), Failure> {
+    let counts = [("workers", config.workers, 64), ("slots", config.slots, 16_384)];
+    for (name, found, most) in counts {
+        if found == 0 || found > most {
+            let what = format!("expected 1 to {most} {name}; found {found}; change --{name}");
+            return Err(Failure::new(Code::Usage, what));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("faaslet.toml");
+        std::fs::write(&path, text).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn flags_go_over_the_file_and_the_file_over_defaults() {
+        let (_dir, path) = file("workers = 3\nslots = 100\ntimeout = \"5s\"\nlow-latency = true\n");
+        let flags = Flags { config: Some(path), workers: Some(2), ..Flags::default() };
+        let config = flags.config("/nowhere".into()).unwrap();
+        assert_eq!((config.workers, config.slots), (2, 100));
+        assert_eq!(config.timeout, Duration::from_secs(5));
+        assert!(config.low_latency);
+        assert_eq!(config.drain, Config::new("/".into()).drain);
+    }
+
+    #[test]
+    fn a_wrong_file_is_a_usage_error_that_names_it() {
+        for text in ["wrokers = 3", "workers = \"x\"", "timeout = \"5 parsecs\"", "workers = 0"] {
+            let (_dir, path) = file(text);
+            let flags = Flags { config: Some(path.clone()), ..Flags::default() };
+            let failure = flags.config("/nowhere".into()).unwrap_err();
+            assert_eq!(failure.code, Code::Usage, "{text}");
+            let named = failure.message.contains(&*path.to_string_lossy());
+            assert!(named || failure.message.contains("--workers"), "{}", failure.message);
+        }
+        let flags = Flags { config: Some("/nowhere/at/all".into()), ..Flags::default() };
+        assert_eq!(flags.config("/".into()).unwrap_err().code, Code::Usage);
+    }
+}

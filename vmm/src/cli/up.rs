@@ -1,0 +1,175 @@
+//! `up`: the monitor, in the foreground.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use faaslet_net::server::Server;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::Context;
+use super::client::Address;
+use super::config::Flags;
+use super::exit::{Code, Failure};
+use super::output::write_all;
+use crate::http::{self, HttpServer};
+use crate::monitor::{ADDRESS_FILE, Monitor};
+
+/// What the kernel reads from here: the longest wake-up that is allowed, in microseconds.
+const LATENCY_FILE: &str = "/dev/cpu_dma_latency";
+
+/// Start the monitor, and stop it with SIGTERM or Ctrl-C.
+#[derive(Debug, clap::Args)]
+pub struct Up {
+    #[command(flatten)]
+    flags: Flags,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `faaslet_vmm=debug`
+    #[arg(long, env = "FAASLET_LOG", default_value = "info")]
+    log: String,
+    /// Log as JSON
+    #[arg(long, env = "FAASLET_LOG_JSON")]
+    log_json: bool,
+}
+
+/// A monitor that listens.
+struct Running {
+    monitor: Arc<Monitor>,
+    quic: Server,
+    http: HttpServer,
+    /// Invariant: there while the monitor runs, and taken away by whoever wrote it.
+    address: AddressFile,
+}
+
+impl Up {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        logging(&self.log, self.log_json)?;
+        let dir = context.target.folder()?;
+        let config = self.flags.config(dir)?;
+        let _awake = config.low_latency.then(keep_awake).transpose()?;
+        let drain = config.drain;
+        let running = Running::start(config)?;
+        running.greet(context.output.json)?;
+        // Without systemd there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        wait_for_signal()?;
+        tracing::info!(in_flight = running.monitor.calls_in_flight(), "draining");
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        running.stop(drain)
+    }
+}
+
+impl Running {
+    fn start(config: crate::monitor::Config) -> Result<Self, Failure> {
+        let (dir, http, tls) = (config.dir.clone(), config.http, config.http_tls);
+        let start = |error: &dyn std::fmt::Display| Failure::new(Code::Local, error.to_string());
+        let (monitor, quic) = Monitor::start(config).map_err(|error| start(&error))?;
+        let http = http::serve(Arc::clone(&monitor), http, tls).map_err(|error| start(&error))?;
+        let address = Address {
+            quic: quic.local_addr(),
+            http: http.address(),
+            https: http.tls_address(),
+            pid: std::process::id(),
+        };
+        let address = AddressFile::write(&dir, address)?;
+        Ok(Self { monitor, quic, http, address })
+    }
+
+    fn greet(&self, json: bool) -> Result<(), Failure> {
+        let address = &self.address.address;
+        if json {
+            let text = serde_json::to_string(address)
+                .map_err(|error| Failure::local("cannot show the addresses", error))?;
+            return write_all(&format!("{text}\n"));
+        }
+        let dir = self.monitor.config.dir.display();
+        let tls = address.https.map(|at| format!("\n  HTTPS  https://{at}")).unwrap_or_default();
+        write_all(&format!(
+            "faaslet {} listens\n  QUIC   {}\n  HTTP   http://{}{tls}\n  folder {dir}\n\n\
+             Next, in another terminal:\n  \
+             faaslet new --lang rust hello && faaslet deploy hello\n  \
+             faaslet call hello --data world\n",
+            env!("CARGO_PKG_VERSION"),
+            address.quic,
+            address.http,
+        ))
+    }
+
+    fn stop(self, drain: std::time::Duration) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| Failure::local("the monitor did not end well", error);
+        drop(self.address);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        self.quic.drain(drain);
+        runtime.map_err(failed)?.block_on(self.monitor.drain());
+        self.http.stop();
+        drop(self.monitor);
+        self.quic.join().map_err(failed)?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The file in which clients find the monitor.
+struct AddressFile {
+    path: PathBuf,
+    address: Address,
+}
+
+impl AddressFile {
+    fn write(dir: &Path, address: Address) -> Result<Self, Failure> {
+        let path = dir.join(ADDRESS_FILE);
+        let text = serde_json::to_string(&address)
+            .map_err(|error| Failure::local("cannot write the address", error))?;
+        let new = path.with_extension("new");
+        let written = fs::write(&new, text + "\n").and_then(|()| fs::rename(&new, &path));
+        written.map_err(|error| Failure::local(format!("cannot write {}", path.display()), error))?;
+        Ok(Self { path, address })
+    }
+}
+
+impl Drop for AddressFile {
+    fn drop(&mut self) {
+        // The next monitor writes its own.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn wait_for_signal() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::local("cannot wait for signals", error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(failed)?.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+fn logging(filter: &str, json: bool) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        let what = format!("expected a log level such as info or debug; {error}; change --log");
+        Failure::new(Code::Usage, what)
+    })?;
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { logger.json().init() } else { logger.init() }
+    Ok(())
+}
+
+/// Keeps the processor out of deep sleep for as long as the file is open.
+fn keep_awake() -> Result<File, Failure> {
+    let hold = || {
+        let mut file = OpenOptions::new().write(true).open(LATENCY_FILE)?;
+        file.write_all(&0_i32.to_ne_bytes())?;
+        Ok(file)
+    };
+    hold().map_err(|error: std::io::Error| {
+        Failure::local(
+            format!("--low-latency: cannot hold {LATENCY_FILE}; run as root, or leave the flag out"),
+            error,
+        )
+    })
+}

@@ -1,0 +1,106 @@
+//! What is counted, for Prometheus: read when it is asked for, kept nowhere.
+
+use std::fmt::Error;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::monitor::{CellMeasure, FunctionMeasure, Measures, OUTCOMES};
+
+/// A gauge of seconds and the like.
+type Real = Gauge<f64, AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Calls {
+    tenant: String,
+    function: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Run {
+    tenant: String,
+    function: String,
+    quantile: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Tenant {
+    tenant: String,
+}
+
+/// All of it as text.
+pub(super) fn text(measures: &Measures) -> Result<String, Error> {
+    let mut registry = Registry::with_prefix("faaslet");
+    host(&mut registry, measures);
+    functions(&mut registry, &measures.functions);
+    cells(&mut registry, &measures.cells);
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+fn host(registry: &mut Registry, measures: &Measures) {
+    let gauges = [
+        ("calls_in_flight", "Calls that have begun and not ended", measures.in_flight),
+        ("cells", "Cells that run", measures.cells.len() as u64),
+        ("functions", "Functions that can be called", measures.functions.len() as u64),
+        ("store_bytes", "Bytes of modules, code and images on disk", measures.store_bytes),
+    ];
+    for (name, help, value) in gauges {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(value as i64);
+        registry.register(name, help, gauge);
+    }
+}
+
+fn functions(registry: &mut Registry, functions: &[FunctionMeasure]) {
+    let (calls, run) = (Family::<Calls, Counter>::default(), Family::<Run, Real>::default());
+    for measure in functions {
+        let (tenant, function) = (&measure.tenant, &measure.function);
+        for (outcome, count) in OUTCOMES.into_iter().zip(measure.stats.by_outcome) {
+            let labels = Calls { tenant: tenant.clone(), function: function.clone(), outcome };
+            calls.get_or_create(&labels).inc_by(count);
+        }
+        for (quantile, us) in [("0.5", measure.stats.p50_us), ("0.99", measure.stats.p99_us)] {
+            let labels = Run { tenant: tenant.clone(), function: function.clone(), quantile };
+            run.get_or_create(&labels).set(us as f64 / 1e6);
+        }
+    }
+    registry.register("calls", "Calls that ended, by the way they ended", calls);
+    registry.register_with_unit("run", "Run time of calls", Unit::Seconds, run);
+}
+
+fn cells(registry: &mut Registry, cells: &[CellMeasure]) {
+    let gauges: [(&str, &str, fn(&CellMeasure) -> u64); 3] = [
+        ("slots", "Slots that hold an instance", |cell| u64::from(cell.counts.slots)),
+        ("slots_idle", "Of these, idle ones", |cell| u64::from(cell.counts.idle)),
+        ("calls_queued", "Calls that wait for a slot", |cell| u64::from(cell.counts.queued)),
+    ];
+    for (name, help, value) in gauges {
+        let family = Family::<Tenant, Gauge>::default();
+        for cell in cells {
+            let labels = Tenant { tenant: cell.tenant.clone() };
+            family.get_or_create(&labels).set(value(cell) as i64);
+        }
+        registry.register(name, help, family);
+    }
+    let counters: [(&str, &str, fn(&CellMeasure) -> u64); 2] = [
+        ("resets", "Resets done by cells that run", |cell| cell.counts.resets),
+        ("reset_mismatches", "Sampled resets that differed from the image; must be 0", |cell| {
+            cell.counts.mismatches
+        }),
+    ];
+    for (name, help, value) in counters {
+        let family = Family::<Tenant, Counter>::default();
+        for cell in cells {
+            family.get_or_create(&Tenant { tenant: cell.tenant.clone() }).inc_by(value(cell));
+        }
+        registry.register(name, help, family);
+    }
+}

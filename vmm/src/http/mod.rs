@@ -1,0 +1,212 @@
+//! HTTP: calls of functions, and everything else that a monitor is asked.
+//!
+//! What it is: routes, tokens, limits, and errors as problem+json, over [`Monitor`]. What it is
+//! not: anything that decides; and it runs on threads of its own, so that nobody's slow upload
+//! stands in the way of a call over QUIC. [`openapi.json`](OPENAPI) says what there is.
+//!
+//! A client is given so much time for each part of a request ([`HEADER_LIMIT`], and in [`body`] the
+//! rest), and there is a limit on connections and on bytes of bodies that are held at once.
+
+mod accept;
+mod auth;
+mod body;
+mod functions;
+mod health;
+mod invoke;
+mod metrics;
+mod modules;
+mod operator;
+mod problem;
+mod router;
+mod stream;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use faaslet_net::tls;
+use tokio::runtime::Runtime;
+
+use crate::monitor::Monitor;
+use accept::Limited;
+use body::Budget;
+
+/// What can be asked, as OpenAPI.
+pub const OPENAPI: &str = include_str!("openapi.json");
+/// Threads of the server.
+const THREADS: usize = 2;
+/// Time for a request's head.
+const HEADER_LIMIT: Duration = Duration::from_secs(10);
+/// Time for the handshake of TLS.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Connections at once, over all addresses.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long answers under way may take at the end.
+const END_LIMIT: Duration = Duration::from_secs(2);
+/// Bytes of a request's head.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Why there is no HTTP server.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on TCP {address}: {source}; is another monitor running there? choose an address with --http or --http-tls")]
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The certificate.
+    #[error("cannot serve HTTP over TLS: {0}; see the tls folder of the monitor's folder")]
+    Tls(std::io::Error),
+    /// No thread.
+    #[error("cannot start the threads of the HTTP server: {0}")]
+    Thread(std::io::Error),
+}
+
+/// What every request is handled with.
+#[derive(Clone)]
+struct App(Arc<Shared>);
+
+struct Shared {
+    monitor: Arc<Monitor>,
+    /// Bytes of bodies that may be held now.
+    bodies: Budget,
+}
+
+impl App {
+    fn monitor(&self) -> &Arc<Monitor> {
+        &self.0.monitor
+    }
+}
+
+/// A server that listens. Dropping it ends it at once; [`HttpServer::stop`] lets answers finish.
+pub struct HttpServer {
+    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    handle: Handle<SocketAddr>,
+    runtime: Option<Runtime>,
+}
+
+/// Serves a monitor over HTTP, and over TLS where `tls` says, with threads of its own.
+///
+/// # Errors
+/// See [`HttpError`].
+pub fn serve(
+    monitor: Arc<Monitor>,
+    address: SocketAddr,
+    tls: Option<SocketAddr>,
+) -> Result<HttpServer, HttpError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("faaslet-http")
+        .enable_all()
+        .build()
+        .map_err(HttpError::Thread)?;
+    let certificates = monitor.config.dir.join("tls");
+    let app = App(Arc::new(Shared { monitor, bodies: Budget::default() }));
+    let (handle, limit) = (Handle::new(), Limited::new(MAX_CONNECTIONS));
+    let (listener, address) = listen(address)?;
+    let entered = runtime.enter();
+    let mut server = axum_server::from_tcp(listener)
+        .map_err(|source| HttpError::Address { address, source })?
+        .handle(handle.clone())
+        .acceptor(limit.clone());
+    bounded(&mut server);
+    let server = server.first_request_timeout(HEADER_LIMIT);
+    spawn(server.serve(router::router(app.clone()).into_make_service()));
+    let tls_address = match tls {
+        None => None,
+        Some(tls) => Some(serve_tls(tls, &runtime, &certificates, &handle, limit, app)?),
+    };
+    drop(entered);
+    Ok(HttpServer { address, tls_address, handle, runtime: Some(runtime) })
+}
+
+fn serve_tls(
+    address: SocketAddr,
+    runtime: &Runtime,
+    certificates: &Path,
+    handle: &Handle<SocketAddr>,
+    limit: Limited,
+    app: App,
+) -> Result<SocketAddr, HttpError> {
+    // The first to be set is the one that is used; all set the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (certificate, key) =
+        (certificates.join(tls::SERVER_FILE), certificates.join(tls::SERVER_KEY_FILE));
+    let config = runtime.block_on(RustlsConfig::from_pem_file(certificate, key));
+    let acceptor = RustlsAcceptor::new(config.map_err(HttpError::Tls)?)
+        .handshake_timeout(HANDSHAKE_LIMIT)
+        .acceptor(limit);
+    let (listener, address) = listen(address)?;
+    let mut server = axum_server::from_tcp(listener)
+        .map_err(|source| HttpError::Address { address, source })?
+        .handle(handle.clone())
+        .acceptor(acceptor);
+    bounded(&mut server);
+    let server = server.first_request_timeout(HEADER_LIMIT);
+    spawn(server.serve(router::router(app).into_make_service()));
+    Ok(address)
+}
+
+fn spawn(serving: impl Future<Output = std::io::Result<()>> + Send + 'static) {
+    tokio::spawn(async {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the HTTP server failed");
+        }
+    });
+}
+
+/// Limits on what a client may send before anything of ours looks at it.
+fn bounded<A: axum_server::Address, B>(server: &mut axum_server::Server<A, B>) {
+    let builder = server.http_builder();
+    builder.http1().header_read_timeout(HEADER_LIMIT).max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .keep_alive_interval(HEADER_LIMIT)
+        .keep_alive_timeout(HEADER_LIMIT);
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), HttpError> {
+    let failed = |source| HttpError::Address { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+impl HttpServer {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens for TLS.
+    #[must_use]
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
+    /// Takes no new connections, lets answers under way finish for a short time, and ends.
+    pub fn stop(mut self) {
+        self.handle.graceful_shutdown(Some(END_LIMIT));
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(END_LIMIT);
+        }
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

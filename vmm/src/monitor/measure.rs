@@ -1,0 +1,75 @@
+//! What a monitor counts, at one moment.
+
+use faaslet_store::BlobKind;
+
+use super::link::WorkerCounts;
+use super::stats::Snapshot;
+use super::Monitor;
+
+/// See the module's documentation.
+#[derive(Debug, Clone, Default)]
+pub struct Measures {
+    /// Calls that have begun and not ended.
+    pub in_flight: u64,
+    /// Bytes of modules, artefacts, images and plans on disk.
+    pub store_bytes: u64,
+    /// Functions, by tenant and name.
+    pub functions: Vec<FunctionMeasure>,
+    /// Cells that run.
+    pub cells: Vec<CellMeasure>,
+}
+
+/// What is counted of a function.
+#[derive(Debug, Clone)]
+pub struct FunctionMeasure {
+    /// Whose it is.
+    pub tenant: String,
+    /// Its name.
+    pub function: String,
+    /// Its counts since the monitor started.
+    pub stats: Snapshot,
+}
+
+/// What a cell told last.
+#[derive(Debug, Clone)]
+pub struct CellMeasure {
+    /// Whose it is.
+    pub tenant: String,
+    /// Its counts since it started.
+    pub counts: WorkerCounts,
+}
+
+impl Monitor {
+    /// What is counted, now.
+    #[must_use]
+    pub fn measures(&self) -> Measures {
+        let mut measures = Measures {
+            in_flight: self.calls_in_flight() as u64,
+            store_bytes: self.store_bytes(),
+            ..Measures::default()
+        };
+        for tenant in self.functions.tenants() {
+            if let Some(link) = tenant.current() {
+                let (tenant, counts) = (tenant.name.clone(), link.counts());
+                measures.cells.push(CellMeasure { tenant, counts });
+            }
+            let of_tenant = self.functions.of(&tenant.name);
+            measures.functions.extend(of_tenant.iter().map(|deployed| FunctionMeasure {
+                tenant: tenant.name.clone(),
+                function: deployed.name().to_owned(),
+                stats: deployed.stats.snapshot(),
+            }));
+        }
+        measures
+    }
+
+    fn store_bytes(&self) -> u64 {
+        let kinds = [BlobKind::Module, BlobKind::Artefact, BlobKind::Image, BlobKind::Plan];
+        let folders = kinds.into_iter().filter_map(|kind| {
+            let path = self.store.blob_path(kind, faaslet_store::Hash([0; 32]));
+            std::fs::read_dir(path.parent()?).ok()
+        });
+        let files = folders.flatten().flatten();
+        files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    }
+}
