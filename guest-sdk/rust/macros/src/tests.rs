@@ -1,4 +1,5 @@
 //! What the attributes say to a function that cannot be an entry.
+#![allow(clippy::unwrap_used)]
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -15,80 +16,64 @@ fn refusal(function: TokenStream) -> String {
     expand::main(&parse(function), 0).unwrap_err().to_string()
 }
 
+fn assert_refused(function: TokenStream, expected: &str) {
+    let shown = function.to_string();
+    let message = refusal(function);
+    assert!(message.contains(expected), "{shown}: {message}");
+}
+
 #[test]
 fn says_what_is_wrong_with_a_function() {
-    let cases = [
-        (
-            quote!(
-                async fn f() {}
-            ),
-            "not async",
+    assert_refused(
+        quote!(
+            async fn f() {}
         ),
-        (
-            quote!(
-                fn f<T>(t: T) {}
-            ),
-            "not generic",
+        "not async",
+    );
+    assert_refused(
+        quote!(
+            fn f<T>(t: T) {}
         ),
-        (
-            quote!(
-                unsafe fn f() {}
-            ),
-            "is safe",
+        "not generic",
+    );
+    assert_refused(
+        quote!(
+            unsafe fn f() {}
         ),
-        (
-            quote!(
-                extern "C" fn f() {}
-            ),
-            "plain Rust",
+        "is safe",
+    );
+    assert_refused(
+        quote!(
+            extern "C" fn f() {}
         ),
-        (
-            quote!(
-                fn f(a: u8, b: u8) {}
-            ),
-            "one input",
+        "plain Rust",
+    );
+    assert_refused(
+        quote!(
+            fn f(a: u8, b: u8) {}
         ),
-        (
-            quote!(
-                fn f(&self) {}
-            ),
-            "found a method",
+        "one input",
+    );
+    assert_refused(
+        quote!(
+            fn f(&self) {}
         ),
-        (
-            quote!(
-                fn f(text: &str) {}
-            ),
-            "take `String`",
+        "found a method",
+    );
+    assert_refused(
+        quote!(
+            fn f(text: &str) {}
         ),
-        (
-            quote!(
-                fn f(bytes: Vec<u8>) {}
-            ),
-            "take `faaslet::Raw`",
-        ),
-        (
-            quote!(
-                fn f(bytes: std::vec::Vec<u8>) {}
-            ),
-            "take `faaslet::Raw`",
-        ),
-        (
-            quote!(
-                fn f() -> Vec<u8> {}
-            ),
-            "take `faaslet::Raw`",
-        ),
-        (
-            quote!(
-                fn f() -> Result<Vec<u8>, Error> {}
-            ),
-            "take `faaslet::Raw`",
-        ),
-    ];
-    for (function, expected) in cases {
-        let shown = function.to_string();
-        let message = refusal(function);
-        assert!(message.contains(expected), "{shown}: {message}");
+        "take `String`",
+    );
+}
+
+#[test]
+fn bytes_are_not_taken_for_a_list() {
+    for ty in [quote!(Vec<u8>), quote!(std::vec::Vec<u8>)] {
+        assert_refused(quote!(fn f(bytes: #ty) {}), "take `faaslet::Raw`");
+        assert_refused(quote!(fn f() -> #ty {}), "take `faaslet::Raw`");
+        assert_refused(quote!(fn f() -> Result<#ty, Error> {}), "take `faaslet::Raw`");
     }
 }
 

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use super::{Request, Response, decode_query};
 
 fn parse(head: &str) -> Result<Request, String> {

@@ -142,6 +142,9 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 pub(crate) mod calls {
     use super::{Entry, Identity, Level, Outcome, Status, run_chained, with};
 
+    /// Largest output of a call, as the host has it unless it is told another.
+    const MAX_OUTPUT_BYTES: usize = 64 << 20;
+
     /// Longest line of the log, and what a test keeps of it.
     const MAX_LOG_LINE_BYTES: usize = 4 * 1024;
 
@@ -155,6 +158,9 @@ pub(crate) mod calls {
     }
 
     pub(crate) fn set_output(bytes: &[u8]) -> Result<(), Status> {
+        if bytes.len() > MAX_OUTPUT_BYTES {
+            return Err(Status::TooLarge);
+        }
         with(|call| call.output = bytes.to_vec());
         Ok(())
     }

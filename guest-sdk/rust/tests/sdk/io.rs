@@ -101,6 +101,24 @@ fn bytes_and_text_go_as_they_are() {
     );
 }
 
+mod large {
+    use super::Raw;
+
+    #[faaslet::main]
+    fn zeros(bytes: usize) -> Raw {
+        Raw(vec![0; bytes])
+    }
+}
+
+#[test]
+fn an_output_over_the_limit_is_a_failure() {
+    let largest = 64 << 20;
+    assert_eq!(Call::new().json(&largest).run(large::faaslet_main).output().len(), largest);
+    let answer = Call::new().json(&(largest + 1)).run(large::faaslet_main);
+    let expected = "an output of 67108865 bytes was refused: it is larger than the host's limit";
+    assert_eq!(answer.failure(), Some(expected));
+}
+
 #[test]
 fn nothing_can_be_left_out() {
     assert_eq!(Call::new().run(optional::faaslet_main).output(), b"null");
