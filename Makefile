@@ -1,0 +1,49 @@
+# Everything a user or CI runs. `make help` lists it.
+#
+# One profile (release) and one feature set (the whole workspace) serve demo, tests and benches,
+# so that Wasmtime is built once: cargo is never called with -p.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+FAASLET := $(CARGO_TARGET_DIR)/release/faaslet
+
+.PHONY: help demo test lint bench fuzz soak build guests toolchain clean
+
+help: ## lists the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+demo: build guests ## starts a monitor, deploys image recognition and a small function, calls them
+	@FAASLET=$(FAASLET) tests/demo.sh
+
+test: build guests ## all tests
+	guest-sdk/setup/test.sh
+	cargo test --release --workspace
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+
+bench: build guests ## the figures: target/perf/results.json and perf/RESULTS.md
+	$(CARGO_TARGET_DIR)/release/bench run
+	$(CARGO_TARGET_DIR)/release/bench table
+
+fuzz: ## fuzz targets, SECONDS_EACH=60 each; needs cargo-fuzz and a nightly toolchain
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz"; exit 1; }
+	cd tests/fuzz && for target in $$(cargo fuzz list); do \
+	  cargo +nightly fuzz run $$target -- -max_total_time=$${SECONDS_EACH:-60}; done
+
+soak: build guests ## the long forms of the randomised tests
+	FAASLET_RESETS=1000000 FAASLET_MODEL_STEPS=100000 cargo test --release --workspace -- --include-ignored
+
+build: ## the faaslet binary
+	cargo build --release --workspace
+
+guests: toolchain ## the functions that demo and tests deploy
+	tests/guests/build.sh
+
+toolchain: ## the compilers for guests, in the user's cache
+	guest-sdk/setup/guests.sh
+
+clean: ## removes what was built here
+	cargo clean
