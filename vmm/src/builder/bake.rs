@@ -178,7 +178,7 @@ pub fn bake(
             module: ModuleHash::from_bytes(*blake3::hash(module).as_bytes()),
             abi_version: faaslet_abi::ABI_VERSION,
         };
-        let oven = Oven::new(engine, &compiled, &baked.plan, recipe, identity)?;
+        let oven = Oven::new(engine, (module, &compiled), &baked.plan, recipe, identity)?;
         baked.image = Some(oven.image(&mut clock, &mut progress)?);
         baked.log = oven.log();
     }
@@ -211,6 +211,8 @@ struct Oven<'a> {
     function: Arc<Function>,
     exchange: Exchange,
     recipe: &'a Recipe,
+    /// As its author built it.
+    module: &'a [u8],
     identity: Identity,
     deadline: Instant,
 }
@@ -218,7 +220,7 @@ struct Oven<'a> {
 impl<'a> Oven<'a> {
     fn new(
         engine: &Engine,
-        module: &Module,
+        (original, module): (&'a [u8], &Module),
         plan: &Plan,
         recipe: &'a Recipe,
         identity: Identity,
@@ -243,6 +245,7 @@ impl<'a> Oven<'a> {
             function: Arc::new(Function::new(source, module, &linker).map_err(host)?),
             exchange: Exchange::default(),
             recipe,
+            module: original,
             identity,
             deadline: Instant::now() + Duration::from_millis(recipe.limits.initialise_ms),
         })
@@ -268,22 +271,28 @@ impl<'a> Oven<'a> {
             recipe: *self.identity.recipe.as_bytes(),
         };
         let made = Faaslet::unbooted(slot, &self.function, &self.exchange, &stage, self.deadline);
-        let mut faaslet = made.await.map_err(|error| self.refused(&error))?;
+        let mut faaslet = made.await.map_err(|error| BakeError::Initialise(self.refused(&error)))?;
         let (store, instance) = faaslet.parts();
         let capture = Capture::begin(store, &instance, &self.function.plan);
         let initialised = faaslet.initialise().await;
-        initialised.map_err(|error| self.refused(&MakeError::Wasm(error)))?;
-        Ok((faaslet, capture))
+        match initialised {
+            Ok(()) => Ok((faaslet, capture)),
+            Err(error) => {
+                let refused = self.refused(&MakeError::Wasm(error));
+                Err(BakeError::Initialise(refused + &faaslet.memory_note()))
+            }
+        }
     }
 
-    fn refused(&self, error: &MakeError) -> BakeError {
-        BakeError::Initialise(match error {
+    fn refused(&self, error: &MakeError) -> String {
+        match error {
             MakeError::Wasm(error) => {
+                self.function.set_original(self.module);
                 let answer = crate::cell::failure(&self.function, error);
                 String::from_utf8_lossy(&answer.body).into_owned()
             }
             error => error.to_string(),
-        })
+        }
     }
 
     /// Warm-up: calls of their own, so that caches are filled and the heap has grown.

@@ -4,6 +4,12 @@
 //! artefact and an image. Malformed and hostile modules meet it, under limits, never the monitor.
 
 mod bake;
+mod in_process;
 pub mod process;
 
+pub use in_process::baked_function;
 pub use bake::{BakeError, BakeLimits, Baked, Phase, Recipe, bake};
+pub(crate) use bake::drive;
+
+#[cfg(test)]
+mod tests;

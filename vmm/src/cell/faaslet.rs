@@ -261,7 +261,6 @@ impl Faaslet {
 
     /// Runs one call to its end.
     pub async fn run(&mut self, call: Call, scanner: &ScannerCell) -> Ran {
-        let started = Instant::now();
         let (entry, forked) = (call.entry.clone(), call.mode == Mode::Fork);
         let host = self.store.data_mut();
         host.slot.enter(&scanner.borrow());
@@ -271,9 +270,7 @@ impl Faaslet {
             true => self.enter_fork(&entry).await,
             false => self.enter(&entry).await,
         };
-        let mut ran = self.finish(result);
-        ran.answer.ran = started.elapsed();
-        ran
+        self.finish(result)
     }
 
     /// Runs a call of the warm-up, which sees the clock and the random bytes of the bake.
@@ -338,7 +335,11 @@ impl Faaslet {
             Ok(status) => status,
             Err(error) => match error.downcast_ref::<Stop>() {
                 Some(Stop::Exit(status)) => *status as i32,
-                _ => return Ran { answer: failure(&host.function, &error), poisoned: true },
+                _ => {
+                    let mut answer = failure(&host.function, &error);
+                    answer.body.extend_from_slice(memory_note(host).as_bytes());
+                    return Ran { answer, poisoned: true };
+                }
             },
         };
         host.wasi.console().finish();
@@ -413,6 +414,11 @@ impl Faaslet {
         function.image.is_some() && function.plan.keep.is_ok()
     }
 
+    /// What to add to the message when the initialisation failed.
+    pub(crate) fn memory_note(&self) -> String {
+        memory_note(self.store.data())
+    }
+
     /// The store, for the bake.
     pub(crate) fn parts(&mut self) -> (&mut Store<Host>, Instance) {
         (&mut self.store, self.instance)
@@ -434,6 +440,15 @@ fn returned(host: &mut Host, status: i32) -> Answer {
         status => (Outcome::Failed, format!("the function returned {status}").into_bytes()),
     };
     Answer { outcome, body, response, ran: Duration::ZERO }
+}
+
+/// What to add to a failure that lack of memory may have caused.
+fn memory_note(host: &Host) -> String {
+    if !host.running.grow_refused {
+        return String::new();
+    }
+    let limit = host.function.memory_limit();
+    format!("\nits memory could not grow past {limit}; expected less use, or a larger --memory")
 }
 
 /// The answer of one that did not.

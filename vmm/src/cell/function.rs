@@ -98,6 +98,11 @@ impl Function {
         self.plan.memory.max_pages.map_or(limit, |max| limit.min(Bytes::wasm_pages(max)))
     }
 
+    /// Gives it the module as its author built it, when a backtrace is about to need it.
+    pub(crate) fn set_original(&self, module: &[u8]) {
+        self.module.get_or_init(|| Some(module.to_vec()));
+    }
+
     /// The module as its author built it, read when the first backtrace needs it.
     pub(crate) fn original(&self) -> Option<&[u8]> {
         let read = || super::file::read_all(self.original.as_ref()?).ok();

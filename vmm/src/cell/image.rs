@@ -116,7 +116,9 @@ pub(crate) struct Capture {
 impl Capture {
     /// Looks at a new instance, before anything ran in it.
     pub(crate) fn begin(store: &mut Store<Host>, instance: &Instance, plan: &Plan) -> Self {
-        let functions = plan.functions.iter().filter_map(|index| {
+        // An imported function has its code outside, and no image vouches for what that is.
+        let own = plan.functions.iter().filter(|index| **index >= plan.imports.len() as u32);
+        let functions = own.filter_map(|index| {
             let func = instance.get_func(&mut *store, &reserved::function(*index))?;
             Some((address(store, &func), *index))
         });

@@ -74,8 +74,8 @@ pub async fn live(slot: Slot, seat: Seat) {
                 checked
             }
             At::Empty(slot) => {
-                let Some(warm) = Box::pin(seat.warm(At::Empty(slot))).await else { return };
-                warm
+                let Some(anew) = Box::pin(seat.anew(slot)).await else { return };
+                anew
             }
         };
     }
@@ -98,7 +98,11 @@ impl Seat {
     }
 
     /// Runs one call; the second part is `None` when the slot was lost with it.
+    ///
+    /// The run time of the answer is what the caller waited for here: the making of a fresh
+    /// Faaslet included.
     async fn serve(&self, at: At, call: Call) -> (Answer, Option<After>) {
+        let started = Instant::now();
         let made = match at {
             At::Warm(faaslet) => Ok(faaslet),
             At::Empty(slot) => Box::pin(self.make(slot, call.deadline)).await,
@@ -107,7 +111,8 @@ impl Seat {
             Ok(faaslet) => faaslet,
             Err(error) => return (self.refusal(&error), None),
         };
-        let ran = faaslet.run(call, &self.scanner).await;
+        let mut ran = faaslet.run(call, &self.scanner).await;
+        ran.answer.ran = started.elapsed();
         let after = if ran.poisoned { After::Poisoned(faaslet) } else { After::Sound(faaslet) };
         (ran.answer, Some(after))
     }
@@ -153,6 +158,14 @@ impl Seat {
                 }
             }
             After::Sound(faaslet) | After::Poisoned(faaslet) => recycle(faaslet),
+        }
+    }
+
+    /// Makes the next fork in a slot that was remapped, checked as one that was reset.
+    async fn anew(&self, slot: Slot) -> Option<At> {
+        match self.warm(At::Empty(slot)).await? {
+            At::Warm(faaslet) if self.audit.put_back() => self.check(faaslet).await,
+            at => Some(at),
         }
     }
 

@@ -37,4 +37,4 @@ pub use ticker::Ticker;
 pub use worker::{Counts, Departure, MAX_QUEUED_CALLS, Origin, Outside, Parent, Worker};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

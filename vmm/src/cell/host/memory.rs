@@ -26,7 +26,10 @@ pub(crate) fn host_grow(store: impl AsContextMut<Data = Host>) -> Func {
 fn grow(host: &mut Host, delta: u32) -> Option<u32> {
     let before = host.slot.size();
     let after = before.checked_add(Bytes::wasm_pages(delta))?;
-    host.slot.grow_to(after).ok()?;
+    if host.slot.grow_to(after).is_err() {
+        host.running.grow_refused = true;
+        return None;
+    }
     u32::try_from(before.0 / WASM_PAGE.0).ok()
 }
 

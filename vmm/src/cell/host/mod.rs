@@ -72,12 +72,14 @@ pub(crate) struct Running {
     pub(crate) error: Vec<u8>,
     pub(crate) response: ResponseHead,
     pub(crate) next_handle: u32,
+    /// Its memory could not grow for lack of room.
+    pub(crate) grow_refused: bool,
 }
 
 impl Running {
     fn new(chains: bool, call: Call) -> Self {
         let (error, response) = (Vec::new(), ResponseHead::default());
-        Self { chains, call, error, response, next_handle: 1 }
+        Self { chains, call, error, response, next_handle: 1, grow_refused: false }
     }
 }
 

@@ -130,7 +130,11 @@ fn check(sent: &Sent, answer: &Answer, seen: &mut Seen) {
 
 fn check_text(sent: &Sent, answer: &Answer, seen: &mut Seen) {
     match sent.name {
-        None => {}
+        None => {
+            let ended = [Outcome::Returned, Outcome::Failed, Outcome::Trapped];
+            assert!(ended.contains(&answer.outcome), "{}", super::text(answer));
+            seen.traps += u64::from(answer.outcome == Outcome::Trapped);
+        }
         Some("trap" | "segments-dropped") => {
             assert_eq!(answer.outcome, Outcome::Trapped);
             seen.traps += 1;
