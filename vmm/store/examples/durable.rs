@@ -68,6 +68,7 @@ fn deploy(store: &Store, n: u32, new_image: bool) -> Duration {
         timeout_ms: 1_000,
         concurrency: 1,
         folders: Vec::new(),
+        args: Vec::new(),
     };
     let begin = Instant::now();
     store.deploy(&FunctionName::new("acme", &format!("f{n}")).unwrap(), &deployment, None).unwrap();

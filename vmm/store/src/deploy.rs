@@ -54,6 +54,8 @@ pub struct Deployment {
     pub concurrency: u32,
     /// Folders it asks for, by the guest's names; each must have been granted to its tenant.
     pub folders: Vec<String>,
+    /// Arguments of a WASI command, after its name.
+    pub args: Vec<String>,
 }
 
 impl Deployment {

@@ -58,6 +58,7 @@ fn deployment(store: &Store, content: &str) -> Deployment {
         timeout_ms: 1000,
         concurrency: 8,
         folders: Vec::new(),
+        args: Vec::new(),
     }
 }
 

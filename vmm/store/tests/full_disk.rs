@@ -88,6 +88,7 @@ fn deploy(store: &Store, name: &str) -> Result<u64, DeployError> {
         timeout_ms: 1,
         concurrency: 1,
         folders: Vec::new(),
+        args: Vec::new(),
     };
     store.deploy(&FunctionName::new("acme", name).unwrap(), &deployment, None)
 }

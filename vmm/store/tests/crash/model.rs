@@ -98,6 +98,7 @@ pub(crate) fn deployment(content: u64) -> Deployment {
         timeout_ms: content,
         concurrency: 1,
         folders: Vec::new(),
+        args: Vec::new(),
     }
 }
 
