@@ -25,7 +25,6 @@ use faaslet_abi::Outcome;
 use faaslet_snapshot::dirty::{Pagemap, Scanner};
 use faaslet_snapshot::layout::Layout;
 use faaslet_snapshot::slot::Slot;
-use faaslet_wasi::Config;
 
 use super::audit::Audit;
 use super::call::{Answer, Call, Entry, Mode};
@@ -297,11 +296,9 @@ impl<O: Outside> Worker<O> {
         self.functions.get(&number).map_or(Mode::Fork, |warm| warm.function.mode)
     }
 
-    /// Replaces environment and folders of a function for calls that start from now on.
-    pub fn set_settings(&mut self, number: u32, settings: Arc<Config>) {
-        if let Some(warm) = self.functions.get(&number) {
-            warm.function.set_settings(settings);
-        }
+    /// Whether it has a function of this number.
+    pub fn serves(&self, number: u32) -> bool {
+        self.functions.contains_key(&number)
     }
 
     /// Resets done, and how many of the sampled ones found a difference.
@@ -691,4 +688,12 @@ fn panicked(panic: &(dyn Any + Send)) -> Answer {
     tracing::error!(panic = text, "the host panicked in a call");
     let text = format!("the host failed in this call, which is not the function's fault: {text}; report this");
     Answer::message(Outcome::Lost, text)
+}
+
+#[cfg(test)]
+impl<O> Worker<O> {
+    /// How many timers there are.
+    pub(crate) fn timers(&self) -> usize {
+        self.timers.len()
+    }
 }

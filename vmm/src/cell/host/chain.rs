@@ -50,7 +50,8 @@ fn calls(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
         FAASLET,
         import::CALL_TABLE,
         |mut host: Caller<'_, Host>, index: u32, input: u32, input_len: u32| {
-            let target = element(&mut host, index);
+            let range = host.data().memory.range(input, input_len).map_err(|_| Status::Fault);
+            let target = range.and_then(|_| element(&mut host, index));
             code(target.and_then(|target| chain(host.data_mut(), target, input, input_len)))
         },
     )?;
@@ -110,6 +111,7 @@ fn chain(host: &mut Host, target: Target, ptr: u32, len: u32) -> HostResult {
     if !host.running.chains {
         return Err(Status::Denied);
     }
+    host.memory.range(ptr, len).map_err(|_| Status::Fault)?;
     if len as usize > host.function.limits.output_bytes {
         return Err(Status::TooLarge);
     }

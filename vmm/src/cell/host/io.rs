@@ -94,18 +94,18 @@ fn output(host: &mut Host, replace: bool, ptr: u32, len: u32) -> HostResult {
     let Host { wasi, memory, .. } = host;
     let streams = wasi.console();
     let kept = if replace { 0 } else { streams.output.len() };
+    memory.range(ptr, len).map_err(|_| Status::Fault)?;
     if len as usize > streams.limit() - kept {
         return Err(Status::TooLarge);
     }
-    memory.range(ptr, len).map_err(|_| Status::Fault)?;
     streams.output.truncate(kept);
     append(memory, ptr, len, &mut streams.output)?;
     Ok(0)
 }
 
 fn error_set(host: &mut Host, ptr: u32, len: u32) -> HostResult {
-    let len = len.min(MAX_MESSAGE_BYTES as u32);
-    host.running.error = host.bytes(ptr, len)?;
+    host.memory.range(ptr, len).map_err(|_| Status::Fault)?;
+    host.running.error = host.bytes(ptr, len.min(MAX_MESSAGE_BYTES as u32))?;
     Ok(0)
 }
 

@@ -117,6 +117,7 @@ impl Host {
             Stage::Make | Stage::Run => (Clock::live(), Random::live()),
         };
         let streams = Streams::new(Vec::new(), 0, false, exchange.clone());
+        let streams = streams.direct(function.direct.is_some());
         Self {
             wasi: Wasi::new(function.settings(), clock, random, streams),
             running: Running::new(matches!(stage, Stage::Run), Call::making(deadline)),
@@ -135,6 +136,7 @@ impl Host {
         let command = self.function.plan.entry == faaslet_rewrite::Entry::Command;
         let limit = self.function.limits.output_bytes;
         let streams = Streams::new(input, limit, command, self.exchange.clone());
+        let streams = streams.direct(self.function.direct.is_some());
         let clock = Clock::live_after(self.function.monotonic_ns);
         self.wasi = Wasi::new(self.function.settings(), clock, Random::live(), streams);
         self.running = Running::new(true, call);
@@ -167,6 +169,7 @@ impl Host {
 
     /// Copies a short text out of guest memory.
     pub(crate) fn text(&self, ptr: u32, len: u32, limit: usize) -> Result<String, Status> {
+        self.memory.range(ptr, len).map_err(|_| Status::Fault)?;
         if len as usize > limit {
             return Err(Status::TooLarge);
         }

@@ -101,7 +101,7 @@ fn output_over_its_limit_is_refused_and_what_was_there_stays() {
         (if (call $append (i32.const 0) (i32.const 10)) (then (return (i32.const 1))))
         (if (i32.ne (i32.const -4) (call $append (i32.const 0) (i32.const 7))) (then (return (i32.const 2))))
         (if (i32.ne (i32.const -4) (call $set (i32.const 0) (i32.const 17))) (then (return (i32.const 3))))
-        (if (i32.ne (i32.const -4) (call $set (i32.const 0) (i32.const -1))) (then (return (i32.const 4))))
+        (if (i32.ne (i32.const -1) (call $set (i32.const 0) (i32.const -1))) (then (return (i32.const 4))))
         (if (call $append (i32.const 10) (i32.const 6)) (then (return (i32.const 5))))
         (i32.ne (i32.const -4) (call $append (i32.const 0) (i32.const 1)))))"#;
     let limits = Limits { output_bytes: 16, ..Limits::default() };
