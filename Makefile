@@ -1,7 +1,8 @@
 # Everything a user or CI runs. `make help` lists it.
 #
 # One profile (release) and one feature set (the whole workspace) serve demo, tests and benches,
-# so that Wasmtime is built once: cargo is never called with -p.
+# so that Wasmtime is built once: cargo is never called with -p, and always with the targets that
+# tests need (another selection resolves other features of shared dependencies).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -37,7 +38,7 @@ soak: build guests ## the long forms of the randomised tests
 	FAASLET_RESETS=1000000 FAASLET_MODEL_STEPS=100000 cargo test --release --workspace -- --include-ignored
 
 build: ## the faaslet binary
-	cargo build --release --workspace
+	cargo build --release --workspace --all-targets
 
 guests: toolchain ## the functions that demo and tests deploy
 	tests/guests/build.sh

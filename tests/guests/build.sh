@@ -14,11 +14,11 @@ readonly FOLDER=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/faaslet/guests}
 [ $# = 0 ] || shift
 readonly WANTED=" $* "
 
-# True when $1 is to be built: it is wanted, and a file of $2, the header or the builder is newer.
+# True when $1 is to be built: it is wanted, and a file of $2, the SDKs or the builder is newer.
 stale() {
   [ "$WANTED" = "  " ] || [[ $WANTED == *" $1 "* ]] || return 1
   [ ! -e "$FOLDER/$1.wasm" ] ||
-    [ -n "$(find "$2" "$SDK/c" "$SDK/setup/build-guest.sh" -newer "$FOLDER/$1.wasm" -type f ! -path '*/target/*' | head -n 1)" ]
+    [ -n "$(find "$2" "$SDK/c" "$SDK/abi" "$SDK/rust" "$SDK/setup/build-guest.sh" -newer "$FOLDER/$1.wasm" -type f ! -path '*/target/*' | head -n 1)" ]
 }
 
 build() {

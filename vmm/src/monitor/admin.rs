@@ -16,7 +16,7 @@ use super::load::{self, LoadError};
 use super::{
     ADMIN_TOKEN_FILE, DEFAULT_TENANT, DEFAULT_TOKEN_FILE, Monitor, StartError, StoreError,
 };
-use crate::api::{FunctionInfo, GcInfo, ImageInfo, TenantInfo, TokenInfo, VersionInfo};
+use crate::api::{FunctionInfo, GcInfo, TenantInfo, TokenInfo, VersionInfo};
 use crate::control::Order;
 use faaslet_rewrite::Plan;
 
@@ -38,6 +38,18 @@ pub enum AdminError {
     /// No function of this name.
     #[error("no function {0}; see `faaslet ps`")]
     NoFunction(String),
+    /// No image of this id.
+    #[error("no image {0}; see `faaslet images`")]
+    NoImage(String),
+    /// An image that is none.
+    #[error("expected an image; {0}; export it again")]
+    Image(#[from] faaslet_snapshot::image::OpenError),
+    /// A file could not be stored.
+    #[error(transparent)]
+    Put(#[from] faaslet_store::PutError),
+    /// A file could not be removed.
+    #[error(transparent)]
+    Remove(#[from] faaslet_store::RemoveError),
     /// A system call.
     #[error("{0}")]
     System(#[from] std::io::Error),
@@ -251,44 +263,6 @@ impl Monitor {
             link.order(&Order::Settings { number, settings }, &fds).await
         });
         Ok(told.await.map_err(std::io::Error::other)??)
-    }
-
-    /// Images of a tenant's functions.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn images(&self, tenant: &str) -> Result<Vec<ImageInfo>, AdminError> {
-        let mut images = Vec::new();
-        for deployed in self.functions.of(tenant) {
-            for version in self.store.versions(&deployed.function).map_err(StoreError::from)? {
-                let Some(image) = version.deployment.image else { continue };
-                let file = self.open_blob(BlobKind::Image, image.blob)?;
-                let head = faaslet_snapshot::image::Head::read(&file);
-                images.push(ImageInfo {
-                    id: image.id.to_string(),
-                    function: deployed.name().to_owned(),
-                    version: version.version,
-                    bytes: file.metadata()?.len(),
-                    memory_bytes: head.map_or(0, |head| head.memory_bytes()),
-                });
-            }
-        }
-        Ok(images)
-    }
-
-    /// The file of an image that a version of a tenant's functions has, by the image's id in hex.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn image_file(&self, tenant: &str, id: &str) -> Result<Option<fs::File>, AdminError> {
-        for deployed in self.functions.of(tenant) {
-            for version in self.store.versions(&deployed.function).map_err(StoreError::from)? {
-                let image = version.deployment.image.filter(|image| image.id.to_string() == id);
-                let Some(image) = image else { continue };
-                return Ok(Some(self.open_blob(BlobKind::Image, image.blob)?));
-            }
-        }
-        Ok(None)
     }
 
     /// Collects what no version needs, or says what it would.

@@ -261,6 +261,7 @@ impl Monitor {
             timeout_ms: request.timeout_ms.unwrap_or(config.timeout.as_millis() as u64),
             concurrency: request.concurrency.unwrap_or(config.limits.concurrency as u32),
             folders: request.folders.clone(),
+            args: request.args.clone(),
         }
     }
 
@@ -345,13 +346,10 @@ impl Monitor {
 
     fn labels(&self, module: Hash, recipe: &Recipe) -> Labels {
         let text = module.to_string();
-        let id = blake3::Hash::from_bytes(recipe.id(&module.0)).to_hex();
-        let secret = blake3::derive_key("faaslet image label v1", &recipe.tenant_secret);
-        let secret = blake3::Hash::from_bytes(secret).to_hex();
         Labels {
             plan: label(&["plan", BAKE_VERSION, &text]),
             artefact: self.artefact_label(module),
-            image: label(&["image", BAKE_VERSION, &id, &secret]),
+            image: image_label(&recipe.id(&module.0), &recipe.tenant_secret),
         }
     }
 }
@@ -362,6 +360,13 @@ struct Labels {
     plan: Hash,
     artefact: Hash,
     image: Hash,
+}
+
+/// What a tenant's image of a recipe is found by.
+pub(super) fn image_label(recipe: &[u8; 32], tenant_secret: &[u8; 32]) -> Hash {
+    let secret = blake3::derive_key("faaslet image label v1", tenant_secret);
+    let hex = |bytes| blake3::Hash::from_bytes(bytes).to_hex();
+    label(&["image", BAKE_VERSION, &hex(*recipe), &hex(secret)])
 }
 
 fn label(parts: &[&str]) -> Hash {

@@ -17,7 +17,6 @@ use faaslet_ring::{Bell, Capacity, Consumer, MonitorEnd, Producer, PushError, Ri
 use faaslet_sandbox::aio::{AsyncChild, AsyncSocket};
 use faaslet_sandbox::cgroup::{self, Cgroup, Cgroups};
 use faaslet_sandbox::{Spec, Strictness, spawn};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 
 use crate::cell::process::ROLE;
@@ -68,6 +67,9 @@ pub struct CellSpec {
     pub workers: usize,
     /// Slots of each worker.
     pub slots: usize,
+    /// Name of its cgroup, the same for each cell of a tenant of this folder, so that a group that
+    /// a killed monitor left over is used again.
+    pub group: String,
     /// What its cgroup may use; none where the machine has no cgroups.
     pub cgroup: cgroup::Limits,
 }
@@ -220,7 +222,7 @@ impl CellLink {
         bell: Bell,
         events: &Arc<dyn CellEvents>,
     ) -> Result<(), String> {
-        let bell = AsyncFd::new(bell).map_err(|error| error.to_string())?;
+        let bell = bell.into_async().map_err(|error| error.to_string())?;
         let mut message = Vec::new();
         loop {
             let closed = self.closed.notified();
@@ -238,13 +240,10 @@ impl CellLink {
             if taken == MAX_MESSAGES_AT_ONCE {
                 tokio::task::yield_now().await;
             } else if consumer.arm().map_err(|error| error.to_string())? {
-                let ready = tokio::select! {
-                    ready = bell.readable() => ready,
-                    () = closed => continue,
-                };
-                let mut ready = ready.map_err(|error| error.to_string())?;
-                ready.get_inner().take().map_err(|error| error.to_string())?;
-                ready.clear_ready();
+                tokio::select! {
+                    rung = bell.rung() => rung.map_err(|error| error.to_string())?,
+                    () = closed => {}
+                }
             }
         }
     }
@@ -388,11 +387,11 @@ impl CellLink {
         let _one_at_a_time = self.orders.lock().await;
         let bytes = serde_json::to_vec(order).map_err(|error| failed(error.to_string()))?;
         self.socket.send(&bytes, fds).await.map_err(|error| failed(error.to_string()))?;
-        if !matches!(order, Order::Function(_)) {
+        if !matches!(order, Order::Function(_) | Order::Settings { .. }) {
             return Ok(());
         }
         match report(&self.socket).await? {
-            Report::Added { .. } => Ok(()),
+            Report::Added { .. } | Report::Changed { .. } => Ok(()),
             Report::Failed { message, .. } => Err(failed(message)),
             Report::Ready { .. } => Err(failed("it said that it is ready, again".into())),
         }
@@ -522,7 +521,7 @@ fn rings(workers: usize) -> Result<(Vec<MonitorEnd>, Vec<RingFds>), CellError> {
 }
 
 fn group(spec: &CellSpec, cgroups: &Cgroups) -> Option<Cgroup> {
-    match cgroups.create(&format!("{}-{}", spec.tenant, std::process::id()), &spec.cgroup) {
+    match cgroups.create(&spec.group, &spec.cgroup) {
         Ok(group) => Some(group),
         Err(error) => {
             tracing::debug!(tenant = spec.tenant, %error, "cell without a cgroup");

@@ -17,6 +17,8 @@ use super::link::{CellError, CellEvents, CellLink, CellSpec};
 use super::{Events, Monitor, StoreError};
 use crate::control::{FolderHead, FunctionHead, Order, SettingsHead};
 
+/// Digits of a hash that name a cell's cgroup.
+const GROUP_DIGITS: usize = 24;
 /// Processes and threads of one cell.
 const CELL_PIDS: u32 = 256;
 
@@ -85,6 +87,7 @@ async fn start(monitor: &Arc<Monitor>, tenant: &str) -> Result<Arc<CellLink>, Lo
         tenant: tenant.to_owned(),
         workers: monitor.config.workers,
         slots: monitor.config.slots,
+        group: group_name(monitor, tenant),
         cgroup: cgroup::Limits {
             cpu_weight: None,
             cpu_quota_millis: None,
@@ -99,6 +102,14 @@ async fn start(monitor: &Arc<Monitor>, tenant: &str) -> Result<Arc<CellLink>, Lo
     }
     tracing::info!(tenant, pid = link.pid(), "cell started");
     Ok(link)
+}
+
+/// A name for a cgroup that no other tenant and no other monitor's folder has.
+fn group_name(monitor: &Monitor, tenant: &str) -> String {
+    let folder = std::fs::canonicalize(&monitor.config.dir);
+    let folder = folder.unwrap_or_else(|_| monitor.config.dir.clone());
+    let whole = blake3::hash(format!("{}\0{tenant}", folder.display()).as_bytes());
+    format!("cell-{}", &whole.to_hex()[..GROUP_DIGITS])
 }
 
 /// Hands everything that belongs to a version over.
@@ -209,6 +220,7 @@ pub(super) fn settings(
         folders.push(detach(&grant.host, access)?);
         heads.push(FolderHead { guest: guest.clone(), read_only: grant.read_only });
     }
-    let args = vec![deployed.name().to_owned()];
+    let mut args = vec![deployed.name().to_owned()];
+    args.extend(deployed.deployment().args.iter().cloned());
     Ok((SettingsHead { args, env, folders: heads }, folders))
 }

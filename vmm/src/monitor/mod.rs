@@ -15,6 +15,7 @@ mod calls;
 mod config;
 mod deploy;
 mod functions;
+mod images;
 mod in_flight;
 mod link;
 mod load;
