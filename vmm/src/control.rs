@@ -90,6 +90,11 @@ pub enum Report {
         /// The function.
         number: u32,
     },
+    /// Its environment and folders are the new ones for calls that come from now on.
+    Changed {
+        /// The function.
+        number: u32,
+    },
     /// It cannot.
     Failed {
         /// The function.

@@ -432,6 +432,9 @@ impl Faaslet {
 
 /// The answer of an entry that returned.
 fn returned(host: &mut Host, status: i32) -> Answer {
+    if let Some(direct) = &host.function.direct {
+        direct.status.store(status, std::sync::atomic::Ordering::Relaxed);
+    }
     let message = std::mem::take(&mut host.running.error);
     let response = std::mem::take(&mut host.running.response);
     let (outcome, body) = match status {

@@ -12,6 +12,7 @@ use wasmtime::{InstancePre, Linker, Module};
 use super::call::Mode;
 use super::host::Host;
 use super::limits::Limits;
+use super::streams::Direct;
 
 /// What a function is made from.
 pub struct Source {
@@ -50,6 +51,8 @@ pub struct Function {
     pub(crate) pre: InstancePre<Host>,
     /// Where the monotonic clock of a fork begins.
     pub(crate) monotonic_ns: u64,
+    /// Its streams are those of this process.
+    pub(crate) direct: Option<Arc<Direct>>,
     settings: RwLock<Arc<Settings>>,
     original: Option<File>,
     module: OnceLock<Option<Vec<u8>>>,
@@ -76,6 +79,7 @@ impl Function {
             image: source.image,
             limits: source.limits,
             mode: source.mode,
+            direct: None,
             settings: RwLock::new(source.settings),
             original: source.original,
             module: OnceLock::new(),
@@ -96,6 +100,11 @@ impl Function {
     pub(crate) fn memory_limit(&self) -> Bytes {
         let limit = Bytes(self.limits.memory_bytes as u64);
         self.plan.memory.max_pages.map_or(limit, |max| limit.min(Bytes::wasm_pages(max)))
+    }
+
+    /// Gives its calls the streams of this process.
+    pub(crate) fn set_direct(&mut self, direct: Arc<Direct>) {
+        self.direct = Some(direct);
     }
 
     /// Gives it the module as its author built it, when a backtrace is about to need it.

@@ -33,6 +33,7 @@ pub(crate) use file::read_all;
 pub use function::{Function, Source};
 pub use limits::Limits;
 pub use stop::Stop;
+pub use streams::Direct;
 pub use ticker::Ticker;
 pub use worker::{Counts, Departure, MAX_QUEUED_CALLS, Origin, Outside, Parent, Worker};
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use faaslet_ring::Waker;
-use faaslet_wasi::Config;
 
 use super::call::Answer;
 use super::function::Function;
@@ -20,8 +19,6 @@ pub enum Post {
     Add(Arc<Function>),
     /// Serve it no longer.
     Remove(u32),
-    /// Environment and folders of a function have changed.
-    Settings(u32, Arc<Config>),
     /// Run a chained call of another worker.
     Run(Departure),
     /// A chained call of yours ended.

@@ -1,5 +1,6 @@
 //! The process of a cell: enters the jail, starts its workers, and obeys the monitor's orders.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ struct Process {
     linker: Linker<Host>,
     tenant: String,
     inboxes: Arc<[Inbox]>,
+    functions: HashMap<u32, Arc<Function>>,
 }
 
 /// Runs a cell until the monitor ends it.
@@ -92,7 +94,7 @@ impl Process {
             let name = format!("worker {number}");
             thread::Builder::new().name(name).spawn(run).map_err(|error| error.to_string())?;
         }
-        Ok(Self { socket, engine, linker, tenant, inboxes })
+        Ok(Self { socket, engine, linker, tenant, inboxes, functions: HashMap::new() })
     }
 
     fn report(&self, report: &Report) -> Result<(), String> {
@@ -121,9 +123,15 @@ impl Process {
                 }
                 Order::Settings { number, settings } => {
                     let settings = Arc::new(config(settings, &mut descriptors)?);
-                    self.post(|| Post::Settings(number, Arc::clone(&settings)));
+                    if let Some(function) = self.functions.get(&number) {
+                        function.set_settings(settings);
+                    }
+                    self.report(&Report::Changed { number })?;
                 }
-                Order::Remove { number } => self.post(|| Post::Remove(number)),
+                Order::Remove { number } => {
+                    self.functions.remove(&number);
+                    self.post(|| Post::Remove(number));
+                }
             }
         }
     }
@@ -136,7 +144,7 @@ impl Process {
     }
 
     fn add(
-        &self,
+        &mut self,
         head: FunctionHead,
         descriptors: &mut impl Iterator<Item = OwnedFd>,
     ) -> Result<(), String> {
@@ -174,6 +182,7 @@ impl Process {
         };
         let function = Function::new(source, &module, &self.linker);
         let function = Arc::new(function.map_err(|error| format!("{error:#}"))?);
+        self.functions.insert(head.number, Arc::clone(&function));
         self.post(|| Post::Add(Arc::clone(&function)));
         Ok(())
     }

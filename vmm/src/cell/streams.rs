@@ -1,5 +1,8 @@
 //! The streams of one call: its input, its output, and what it prints.
 
+use std::io::{IsTerminal, Read, Write};
+use std::sync::atomic::AtomicI32;
+
 use faaslet_wasi::{Console, Errno, Lines, Stdio};
 
 use super::exchange::Exchange;
@@ -8,6 +11,13 @@ use super::exchange::Exchange;
 const PRINTED: u8 = faaslet_abi::Level::Info as u8;
 /// Level of a line printed to the error stream.
 const PRINTED_ERROR: u8 = faaslet_abi::Level::Warn as u8;
+
+/// A call whose streams are those of this process, as `faaslet run` has it; never in a cell.
+#[derive(Debug, Default)]
+pub struct Direct {
+    /// What the program ended with.
+    pub status: AtomicI32,
+}
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -25,12 +35,30 @@ pub(crate) struct Streams {
     /// Made when the first line is printed.
     lines: Option<Box<[Lines; 2]>>,
     exchange: Exchange,
+    /// The streams of this process are used.
+    direct: bool,
 }
 
 impl Streams {
     /// Streams over `input`, with an output of at most `limit` bytes.
     pub(crate) fn new(input: Vec<u8>, limit: usize, command: bool, exchange: Exchange) -> Self {
-        Self { input, output: Vec::new(), limit, read: 0, command, lines: None, exchange }
+        Self { input, output: Vec::new(), limit, read: 0, command, lines: None, exchange, direct: false }
+    }
+
+    /// The same over the streams of this process.
+    pub(crate) fn direct(mut self, direct: bool) -> Self {
+        self.direct = direct;
+        self
+    }
+
+    /// Prints to this process; what a function prints beside its output is no output.
+    fn print_directly(&self, stream: Stdio, bytes: &[u8]) -> std::io::Result<()> {
+        if stream == Stdio::Output && self.command {
+            let mut out = std::io::stdout().lock();
+            out.write_all(bytes)?;
+            return out.flush();
+        }
+        std::io::stderr().lock().write_all(bytes)
     }
 
     /// Most bytes of the output.
@@ -58,6 +86,9 @@ impl Streams {
 
 impl Console for Streams {
     fn read_input(&mut self, buf: &mut [u8]) -> Result<usize, Errno> {
+        if self.direct && self.command {
+            return std::io::stdin().lock().read(buf).map_err(|_| Errno::Io);
+        }
         let rest = &self.input[self.read..];
         let length = rest.len().min(buf.len());
         buf[..length].copy_from_slice(&rest[..length]);
@@ -66,6 +97,9 @@ impl Console for Streams {
     }
 
     fn print(&mut self, stream: Stdio, bytes: &[u8]) -> Result<(), Errno> {
+        if self.direct {
+            return self.print_directly(stream, bytes).map_err(|_| Errno::Io);
+        }
         if stream == Stdio::Output && self.command {
             if bytes.len() > self.limit - self.output.len() {
                 return Err(Errno::Nospc);
@@ -77,6 +111,15 @@ impl Console for Streams {
         lines[usize::from(stream == Stdio::Error)].push(bytes);
         self.log();
         Ok(())
+    }
+
+    fn is_terminal(&self, stream: Stdio) -> bool {
+        self.direct
+            && match stream {
+                Stdio::Input => std::io::stdin().is_terminal(),
+                Stdio::Output => std::io::stdout().is_terminal(),
+                Stdio::Error => std::io::stderr().is_terminal(),
+            }
     }
 
     fn note(&mut self, line: &str) {

@@ -134,6 +134,10 @@ fn call(worker: &mut Worker<ToOthers>, head: &ArchivedCallHead, payload: &[u8]) 
     let request = (head.request_bytes.to_native() as usize).min(payload.len());
     let (request, input) = payload.split_at(request);
     let function = head.function.to_native();
+    if !worker.serves(function) {
+        // The monitor calls what the cell said it has, which may still be in the inbox.
+        take_posts(worker);
+    }
     let mode = match head.mode {
         1 => Mode::Fork,
         2 => Mode::Fresh,
@@ -172,7 +176,6 @@ fn take_posts(worker: &mut Worker<ToOthers>) {
         match post {
             Post::Add(function) => worker.add(function),
             Post::Remove(number) => worker.remove(number),
-            Post::Settings(number, settings) => worker.set_settings(number, settings),
             Post::Done(parent, answer) => worker.chained(parent, answer),
             Post::Run(departure) => {
                 let origin = Origin::Parent(departure.parent);

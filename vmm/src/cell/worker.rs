@@ -11,6 +11,9 @@
 //!                 for a slot that waits for the parent)
 //! ```
 
+mod queues;
+mod timers;
+
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
@@ -32,12 +35,11 @@ use super::exchange::{Chain, Exchange, LogLine, Phase, Target};
 use super::function::Function;
 use super::faaslet::ScannerCell;
 use super::live::{Seat, live};
+use queues::Queued;
+use timers::{Sleeper, arm};
 
 /// Calls from outside that wait for a slot of one function.
 pub const MAX_QUEUED_CALLS: usize = 4096;
-
-/// Queued calls of one function that a slot serves while other functions wait for a slot.
-const MAX_IN_A_ROW: u32 = 64;
 
 /// Who wants the answer to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,23 +104,6 @@ struct Task {
     deadline: Instant,
     /// When its entry in the worker's timers runs out; it has one at most.
     timer: Option<Instant>,
-}
-
-/// What a timer wakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Sleeper {
-    /// A Faaslet, by its place.
-    Task(u32),
-    /// The queue of a function.
-    Queue(u32),
-}
-
-/// A call from outside that waits for a slot.
-struct Queued {
-    call: Call,
-    origin: Origin,
-    /// Its place in the order in which calls came, over all functions.
-    order: u64,
 }
 
 /// A function and its slots on this worker.
@@ -352,62 +337,11 @@ impl<O: Outside> Worker<O> {
         !self.ready.is_empty()
     }
 
-    /// When the earliest timer runs out.
-    pub fn next_timer(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
-    }
-
     /// Polls one Faaslet; false when none is ready.
     pub fn turn(&mut self) -> bool {
         let Some(task) = self.ready.pop_front() else { return false };
         self.poll(task);
         true
-    }
-
-    /// Wakes what has waited long enough.
-    pub fn fire(&mut self, now: Instant) {
-        while let Some((at, sleeper)) = self.timers.first().copied() {
-            if at > now {
-                return;
-            }
-            self.timers.pop_first();
-            match sleeper {
-                Sleeper::Task(task) => self.wake(task, now),
-                Sleeper::Queue(number) => self.expire(number, now),
-            }
-        }
-    }
-
-    fn wake(&mut self, index: u32, now: Instant) {
-        let Some(Some(task)) = self.tasks.get_mut(index as usize) else { return };
-        task.timer = None;
-        let mut desk = task.exchange.desk();
-        let (Phase::Awaiting(_, until) | Phase::Sleeping(until)) = desk.phase else { return };
-        if until > now {
-            // It has been woken otherwise since, and waits for something else.
-            return arm(&mut self.timers, &mut task.timer, Sleeper::Task(index), until);
-        }
-        desk.phase = Phase::Runnable;
-        self.ready.push_back(index);
-    }
-
-    /// Answers queued calls whose deadline has passed.
-    fn expire(&mut self, number: u32, now: Instant) {
-        let Some(warm) = self.functions.get_mut(&number) else { return };
-        warm.timer = None;
-        let queue = std::mem::take(&mut warm.queue);
-        let (late, kept): (VecDeque<_>, _) =
-            queue.into_iter().partition(|waiting| waiting.call.deadline <= now);
-        warm.queue = kept;
-        self.queued -= late.len();
-        if let Some(next) = warm.queue.iter().map(|waiting| waiting.call.deadline).min() {
-            arm(&mut self.timers, &mut warm.timer, Sleeper::Queue(number), next);
-        }
-        for Queued { origin, .. } in late {
-            let text = "the call's deadline passed while it waited for a slot";
-            self.deliver(origin, Answer::message(Outcome::TimedOut, text));
-        }
-        self.forget(number);
     }
 
     fn idle_task(&mut self, number: u32, mode: Mode) -> Option<u32> {
@@ -563,28 +497,6 @@ impl<O: Outside> Worker<O> {
         }
     }
 
-    fn idle(&mut self, index: u32) {
-        let Some(task) = self.tasks[index as usize].as_ref() else { return };
-        let (number, mode) = (task.function, task.mode);
-        let Some(warm) = self.functions.get_mut(&number) else { return };
-        let others = self.queued > warm.queue.len();
-        warm.in_a_row = if others { warm.in_a_row + 1 } else { 0 };
-        let yields = warm.in_a_row > MAX_IN_A_ROW;
-        let fits = warm.queue.front().is_some_and(|waiting| waiting.call.mode == mode);
-        if fits && !yields && let Some(Queued { call, origin, .. }) = warm.queue.pop_front() {
-            self.queued -= 1;
-            return self.begin(index, call, origin);
-        }
-        warm.in_a_row = 0;
-        if self.names.get(&warm.function.name) == Some(&number) {
-            warm.idle[mode as usize].push(index);
-        } else {
-            self.retire(number, index);
-            self.forget(number);
-        }
-        self.serve_queues(number);
-    }
-
     fn dead(&mut self, index: u32) {
         let Some(task) = self.tasks[index as usize].as_mut() else { return };
         let (number, origin) = (task.function, task.origin.take());
@@ -594,33 +506,6 @@ impl<O: Outside> Worker<O> {
         self.retire(number, index);
         self.forget(number);
         self.serve_queues(number);
-    }
-
-    /// Starts queued calls for which there is a slot now: a slot of `last` became free, and may
-    /// serve another function, or calls that go in the other way. Oldest first, `last` at the end.
-    fn serve_queues(&mut self, last: u32) {
-        if self.queued == 0 {
-            return;
-        }
-        let front = |(number, warm): (&u32, &Warm)| {
-            Some((*number == last, warm.queue.front()?.order, *number))
-        };
-        let mut waiting: Vec<_> = self.functions.iter().filter_map(front).collect();
-        waiting.sort_unstable();
-        for (.., number) in waiting {
-            while let Some((task, Queued { call, origin, .. })) = self.next_queued(number) {
-                self.begin(task, call, origin);
-            }
-        }
-    }
-
-    /// The oldest queued call of a function, and a slot for it.
-    fn next_queued(&mut self, number: u32) -> Option<(u32, Queued)> {
-        let mode = self.functions.get(&number)?.queue.front()?.call.mode;
-        let task = self.idle_task(number, mode).or_else(|| self.make_room(number, mode))?;
-        let waiting = self.functions.get_mut(&number)?.queue.pop_front()?;
-        self.queued -= 1;
-        Some((task, waiting))
     }
 
     fn deliver(&mut self, origin: Origin, answer: Answer) {
@@ -664,23 +549,6 @@ impl<O: Outside> Worker<O> {
     }
 }
 
-/// Makes sure that something wakes `sleeper` at `until` or before; `armed` is the one timer that
-/// it has.
-fn arm(
-    timers: &mut BTreeSet<(Instant, Sleeper)>,
-    armed: &mut Option<Instant>,
-    sleeper: Sleeper,
-    until: Instant,
-) {
-    match *armed {
-        Some(at) if at <= until => return,
-        Some(at) => drop(timers.remove(&(at, sleeper))),
-        None => {}
-    }
-    timers.insert((until, sleeper));
-    *armed = Some(until);
-}
-
 /// The answer to a call in which the host panicked.
 fn panicked(panic: &(dyn Any + Send)) -> Answer {
     let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -688,12 +556,4 @@ fn panicked(panic: &(dyn Any + Send)) -> Answer {
     tracing::error!(panic = text, "the host panicked in a call");
     let text = format!("the host failed in this call, which is not the function's fault: {text}; report this");
     Answer::message(Outcome::Lost, text)
-}
-
-#[cfg(test)]
-impl<O> Worker<O> {
-    /// How many timers there are.
-    pub(crate) fn timers(&self) -> usize {
-        self.timers.len()
-    }
 }

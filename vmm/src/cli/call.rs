@@ -25,7 +25,7 @@ pub struct Call {
     /// The function
     name: String,
     /// The input
-    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file", allow_hyphen_values = true)]
     data: Option<String>,
     /// A file with the input; `-` is standard input
     #[arg(short, long)]

@@ -49,7 +49,7 @@ pub enum Right {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Target {
     /// The monitor's folder [default: $XDG_STATE_HOME/faaslet or ~/.local/state/faaslet]
-    #[arg(long, global = true, env = "FAASLET_DIR", value_name = "FOLDER")]
+    #[arg(long, env = "FAASLET_DIR", value_name = "FOLDER")]
     pub dir: Option<PathBuf>,
     /// Token to act with [default: the one in the folder]
     #[arg(long, global = true, env = "FAASLET_TOKEN", hide_env_values = true)]
@@ -58,6 +58,32 @@ pub struct Target {
     #[arg(long, global = true, value_name = "NAME")]
     pub tenant: Option<String>,
 }
+
+/// A command that takes the monitor's folder behind its name too. Those whose `--dir` is a folder
+/// for functions take it before: `faaslet --dir FOLDER deploy ...`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct At<T: clap::Args> {
+    /// The monitor's folder
+    #[arg(long = "dir", id = "folder", value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// What it does.
+    #[command(flatten)]
+    pub command: T,
+}
+
+impl<T: clap::Args> At<T> {
+    /// The command, with the folder put where all commands look for it.
+    pub fn into_command(self, target: &mut Target) -> T {
+        if let Some(folder) = self.folder {
+            target.dir = Some(folder);
+        }
+        self.command
+    }
+}
+
+/// A command without arguments of its own.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Plain {}
 
 /// A connection to a monitor's HTTP side.
 pub struct Client {
@@ -269,4 +295,70 @@ pub fn problem_failure(problem: &Problem) -> Failure {
         _ => Code::Refused,
     };
     Failure::new(code, problem.detail.clone())
+}
+
+/// A text as it may stand in a query.
+pub fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_./".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(dir: &std::path::Path) -> Target {
+        Target { dir: Some(dir.to_owned()), token: None, tenant: None }
+    }
+
+    #[test]
+    fn without_a_monitor_the_error_says_how_to_start_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let failure = target(dir.path()).address().unwrap_err();
+        assert_eq!(failure.code, Code::Unreachable);
+        assert!(failure.message.contains("faaslet up"), "{}", failure.message);
+        std::fs::write(dir.path().join(ADDRESS_FILE), "{").unwrap();
+        assert_eq!(target(dir.path()).address().unwrap_err().code, Code::Unreachable);
+    }
+
+    #[test]
+    fn the_operator_and_who_names_a_tenant_act_with_the_operators_token() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(ADMIN_TOKEN_FILE), "admin\n").unwrap();
+        std::fs::write(dir.path().join(DEFAULT_TOKEN_FILE), "own\n").unwrap();
+        let mut target = target(dir.path());
+        assert_eq!(target.token(Right::Tenant), Ok("own".to_owned()));
+        assert_eq!(target.token(Right::Operator), Ok("admin".to_owned()));
+        target.tenant = Some("t".to_owned());
+        assert_eq!(target.token(Right::Tenant), Ok("admin".to_owned()));
+        target.token = Some("given".to_owned());
+        assert_eq!(target.token(Right::Operator), Ok("given".to_owned()));
+    }
+
+    #[test]
+    fn a_problem_becomes_an_exit_code() {
+        let table = [
+            (Problem::unauthorised("d"), Code::Unreachable),
+            (Problem::forbidden("d"), Code::Unreachable),
+            (Problem::not_found("d"), Code::Refused),
+            (Problem::disk_full("d"), Code::Refused),
+            (Problem::timed_out("d"), Code::TimedOut),
+            (Problem::lost("d"), Code::Lost),
+        ];
+        for (problem, code) in table {
+            assert_eq!(problem_failure(&problem).code, code, "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_escaped_for_a_query() {
+        assert_eq!(escaped("/a b&c=ä"), "/a%20b%26c%3D%C3%A4");
+    }
 }

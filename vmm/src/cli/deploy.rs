@@ -49,7 +49,7 @@ pub struct Deploy {
     #[arg(long, value_name = "NAME=FILE", value_parser = parse::pair)]
     secret_file: Vec<(String, String)>,
     /// A folder that the operator granted, by the name that the guest sees
-    #[arg(long = "folder", value_name = "GUEST")]
+    #[arg(long = "dir", value_name = "GUEST")]
     folders: Vec<String>,
     /// An input to run before the image is taken
     #[arg(long, value_name = "FILE")]

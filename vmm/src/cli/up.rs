@@ -100,8 +100,9 @@ impl Running {
         let failed = |error: std::io::Error| Failure::local("the monitor did not end well", error);
         drop(self.address);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        self.quic.drain(drain);
+        // The endpoint's thread drives the cells too, so it ends last.
         runtime.map_err(failed)?.block_on(self.monitor.drain());
+        self.quic.drain(drain);
         self.http.stop();
         drop(self.monitor);
         self.quic.join().map_err(failed)?;

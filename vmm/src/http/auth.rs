@@ -1,6 +1,6 @@
 //! Who asks: by the token, never by the request.
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use faaslet_store::{FunctionName, Name, Role};
@@ -67,6 +67,14 @@ impl FromRequestParts<App> for Operator {
     }
 }
 
+impl OptionalFromRequestParts<App> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
+        Ok(matches!(role(app, &parts.headers)?, Role::Admin).then_some(Self))
+    }
+}
+
 impl FromRequestParts<App> for Acting {
     type Rejection = Problem;
 
@@ -81,7 +89,7 @@ impl FromRequestParts<App> for Function {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let Acting(tenant) = Acting::from_request_parts(parts, app).await?;
-        let name = Path::<String>::from_request_parts(parts, app).await;
+        let name = <Path<String> as FromRequestParts<App>>::from_request_parts(parts, app).await;
         let name = name.map_err(|error| Problem::bad_request(error.body_text()))?.0;
         Ok(Self(FunctionName { tenant, name: Name::new(&name)? }))
     }

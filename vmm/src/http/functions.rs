@@ -1,9 +1,9 @@
-//! Functions of a tenant: lists, versions, settings, logs, images.
+//! Functions of a tenant: lists, versions, settings, logs.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use faaslet_store::{Secret, Settings};
@@ -15,10 +15,9 @@ use tokio::sync::broadcast::error::RecvError;
 use super::auth::{Acting, Function};
 use super::body::{self, MAX_JSON_BYTES};
 use super::{App, stream};
-use crate::api::{FunctionInfo, ImageInfo, LogRecord, Problem, RollbackRequest, SettingsRequest, VersionInfo};
-
-/// Bytes of an image that are read at once.
-const PART_BYTES: usize = 256 << 10;
+use crate::api::{
+    FunctionInfo, LogRecord, Problem, RollbackRequest, SettingsRequest, VersionInfo,
+};
 
 /// GET `/v1/functions`.
 pub(super) async fn list(State(app): State<App>, tenant: Acting) -> Json<Vec<FunctionInfo>> {
@@ -126,40 +125,4 @@ fn follow(
             }
         }
     })
-}
-
-/// GET `/v1/images`.
-pub(super) async fn images(
-    State(app): State<App>,
-    tenant: Acting,
-) -> Result<Json<Vec<ImageInfo>>, Problem> {
-    Ok(Json(app.monitor().images(tenant.0.as_str())?))
-}
-
-/// GET `/v1/images/{id}`: the image's file.
-pub(super) async fn image(
-    State(app): State<App>,
-    tenant: Acting,
-    id: Path<String>,
-) -> Result<Response, Problem> {
-    let file = app.monitor().image_file(tenant.0.as_str(), &id.0)?;
-    let file = file.ok_or_else(|| {
-        Problem::not_found(format!("no image {:?} of this tenant; see `faaslet images`", id.0))
-    })?;
-    let length = file.metadata().map_err(|error| Problem::internal(error.to_string()))?.len();
-    let parts = futures_util::stream::unfold(tokio::fs::File::from_std(file), async |mut file| {
-        use tokio::io::AsyncReadExt;
-        let mut part = Vec::with_capacity(PART_BYTES);
-        let read = (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).await;
-        match read {
-            Ok(0) => None,
-            read => Some((read.map(|_| Bytes::from(part)), file)),
-        }
-    });
-    let mut response = Response::new(Body::from_stream(parts));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    let octets = HeaderValue::from_static("application/octet-stream");
-    headers.insert(header::CONTENT_TYPE, octets);
-    Ok(response)
 }

@@ -12,6 +12,7 @@ mod auth;
 mod body;
 mod functions;
 mod health;
+mod images;
 mod invoke;
 mod metrics;
 mod modules;

@@ -32,12 +32,22 @@ pub(super) async fn upload(
     _tenant: Acting,
     body: Body,
 ) -> Result<Json<ModuleInfo>, Problem> {
-    let (parts, receive) = mpsc::channel(MAX_PARTS);
     let monitor = Arc::clone(app.monitor());
-    let put = tokio::task::spawn_blocking(move || {
-        monitor.put_module(&mut Parts { receive, now: Bytes::new() })
-    });
-    let sent = send(body.into_data_stream(), &parts).await;
+    let put = move |parts: &mut dyn Read| monitor.put_module(parts);
+    let module = received(body, MAX_MODULE_BYTES, put).await??;
+    Ok(Json(ModuleInfo { module: module.to_string() }))
+}
+
+/// Hands a body to `put`, on a thread that may block, as it comes.
+pub(super) async fn received<T: Send + 'static>(
+    body: Body,
+    limit: usize,
+    put: impl FnOnce(&mut dyn Read) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let (parts, receive) = mpsc::channel(MAX_PARTS);
+    let put =
+        tokio::task::spawn_blocking(move || put(&mut Parts { receive, now: Bytes::new() }));
+    let sent = send(body.into_data_stream(), limit, &parts).await;
     if sent.is_err() {
         // An upload that stops must not be taken for one that is whole.
         let broken = io::Error::from(io::ErrorKind::UnexpectedEof);
@@ -45,21 +55,20 @@ pub(super) async fn upload(
     }
     drop(parts);
     let put = put.await.map_err(|error| Problem::internal(error.to_string()))?;
-    sent?;
-    Ok(Json(ModuleInfo { module: put?.to_string() }))
+    sent.map(|()| put)
 }
 
 async fn send(
     mut body: BodyDataStream,
+    limit: usize,
     parts: &mpsc::Sender<io::Result<Bytes>>,
 ) -> Result<(), Problem> {
     let mut length = 0;
     while let Some(part) = body::part(&mut body, None).await? {
         length += part.len();
-        if length > MAX_MODULE_BYTES {
+        if length > limit {
             return Err(Problem::too_large(format!(
-                "expected a module of at most {MAX_MODULE_BYTES} bytes; found more; leave unused \
-                 code out"
+                "expected a file of at most {limit} bytes; found more; leave out what is unused"
             )));
         }
         if parts.send(Ok(part)).await.is_err() {

@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use faaslet_store::{
     DeployError as RecordError, FunctionError, GcError, GrantError, NameError, PutError,
-    TenantError,
+    RemoveError, TenantError,
 };
 
 use crate::api::Problem;
@@ -155,7 +155,11 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Store(error) => error.into(),
-            AdminError::NoFunction(_) => Self::not_found(error.to_string()),
+            AdminError::NoFunction(_) | AdminError::NoImage(_) => Self::not_found(error.to_string()),
+            AdminError::Image(_) => Self::refused(error.to_string()),
+            AdminError::Put(error) => error.into(),
+            AdminError::Remove(RemoveError::InUse { .. }) => Self::conflict(error.to_string()),
+            AdminError::Remove(RemoveError::Absent { .. }) => Self::not_found(error.to_string()),
             AdminError::Gc(GcError::Db(error)) => internal(&error),
             AdminError::Load(LoadError::NotGranted(_) | LoadError::Folder(_)) => {
                 Self::refused(error.to_string())

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 
-use super::{App, functions, health, invoke, modules, operator};
+use super::{App, functions, health, images, invoke, modules, operator};
 use crate::api::Problem;
 
 /// Every route, as `openapi.json` has it; a test compares them.
@@ -19,8 +19,8 @@ pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/functions/{name}/rollback", &["post"]),
     ("/v1/functions/{name}/settings", &["put"]),
     ("/v1/functions/{name}/logs", &["get"]),
-    ("/v1/images", &["get"]),
-    ("/v1/images/{id}", &["get"]),
+    ("/v1/images", &["get", "post"]),
+    ("/v1/images/{id}", &["get", "delete"]),
     ("/v1/gc", &["post"]),
     ("/v1/tenants", &["get", "post"]),
     ("/v1/tenants/{name}", &["delete"]),
@@ -44,8 +44,8 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/functions/{name}/rollback", post(functions::rollback))
         .route("/v1/functions/{name}/settings", put(functions::settings))
         .route("/v1/functions/{name}/logs", get(functions::logs))
-        .route("/v1/images", get(functions::images))
-        .route("/v1/images/{id}", get(functions::image))
+        .route("/v1/images", get(images::list).post(images::import))
+        .route("/v1/images/{id}", get(images::export).delete(images::remove))
         .route("/v1/gc", post(operator::gc))
         .route("/v1/tenants", get(operator::tenants).post(operator::add_tenant))
         .route("/v1/tenants/{name}", delete(operator::remove_tenant))

@@ -1,0 +1,85 @@
+//! Images: listed, copied out, taken in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::auth::{Acting, Operator};
+use super::modules::received;
+use super::App;
+use crate::api::{ImageInfo, Problem};
+
+/// Bytes of an image that are read at once.
+const PART_BYTES: usize = 256 << 10;
+/// Largest image that is taken in.
+const MAX_IMAGE_BYTES: usize = 5 << 30;
+
+/// GET `/v1/images`; the operator sees those that nobody's version has too.
+pub(super) async fn list(
+    State(app): State<App>,
+    tenant: Acting,
+    operator: Option<Operator>,
+) -> Result<Json<Vec<ImageInfo>>, Problem> {
+    let mut images = app.monitor().images(tenant.0.as_str())?;
+    if operator.is_some() {
+        images.extend(app.monitor().unnamed_images()?);
+    }
+    Ok(Json(images))
+}
+
+/// POST `/v1/images`: for deployments of the same recipe by the tenant that the operator names.
+pub(super) async fn import(
+    State(app): State<App>,
+    _operator: Operator,
+    tenant: Acting,
+    body: Body,
+) -> Result<Json<ImageInfo>, Problem> {
+    let monitor = Arc::clone(app.monitor());
+    let put = move |parts: &mut dyn std::io::Read| monitor.put_image(&tenant.0, parts);
+    Ok(Json(received(body, MAX_IMAGE_BYTES, put).await??))
+}
+
+/// DELETE `/v1/images/{id}`.
+pub(super) async fn remove(
+    State(app): State<App>,
+    _operator: Operator,
+    id: Path<String>,
+) -> Result<StatusCode, Problem> {
+    let monitor = Arc::clone(app.monitor());
+    let removed = tokio::task::spawn_blocking(move || monitor.remove_image(&id.0)).await;
+    removed.map_err(|error| Problem::internal(error.to_string()))??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// GET `/v1/images/{id}`: the image's file.
+pub(super) async fn export(
+    State(app): State<App>,
+    tenant: Acting,
+    id: Path<String>,
+) -> Result<Response, Problem> {
+    let file = app.monitor().image_file(tenant.0.as_str(), &id.0)?;
+    let file = file.ok_or_else(|| {
+        Problem::not_found(format!("no image {:?} of this tenant; see `faaslet images`", id.0))
+    })?;
+    let length = file.metadata().map_err(|error| Problem::internal(error.to_string()))?.len();
+    let parts = futures_util::stream::unfold(tokio::fs::File::from_std(file), async |mut file| {
+        use tokio::io::AsyncReadExt;
+        let mut part = Vec::with_capacity(PART_BYTES);
+        let read = (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).await;
+        match read {
+            Ok(0) => None,
+            read => Some((read.map(|_| Bytes::from(part)), file)),
+        }
+    });
+    let mut response = Response::new(Body::from_stream(parts));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    let octets = HeaderValue::from_static("application/octet-stream");
+    headers.insert(header::CONTENT_TYPE, octets);
+    Ok(response)
+}
