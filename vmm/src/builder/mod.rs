@@ -9,6 +9,7 @@ pub mod process;
 
 pub use in_process::baked_function;
 pub use bake::{BakeError, BakeLimits, Baked, Phase, Recipe, bake};
+#[cfg(test)]
 pub(crate) use bake::drive;
 
 #[cfg(test)]

@@ -175,6 +175,8 @@ impl Seat {
         if let Some(tamper) = self.audit.tamper.get() {
             tamper(&mut faaslet);
         }
+        let size = faaslet.parts().0.data().slot.size();
+        self.audit.checked(size);
         let Err(difference) = faaslet.verify(&self.scanner) else { return Some(At::Warm(faaslet)) };
         self.audit.mismatch();
         let Function { tenant, name, version, .. } = &*self.function;

@@ -234,9 +234,57 @@ fn an_audit_samples_one_in_so_many() {
         returned(&bench.run(0, call(b"")));
     }
     assert_eq!(bench.worker.resets(), (17, 3));
+    // Twice as seldom after a slot of 2 MiB.
+    bench.worker.audit().set_one_in(3);
+    let large = bench.add_text(
+        "large",
+        r#"(module (memory 32) (func (export "faaslet_main")))"#,
+        Limits::default(),
+    );
+    for (calls, mismatches) in [(3, 4), (4, 4), (1, 5)] {
+        for _ in 0..calls {
+            returned(&bench.run(large, call(b"")));
+        }
+        assert_eq!(bench.worker.resets().1, mismatches);
+    }
     bench.worker.audit().set_one_in(0);
     for _ in 0..10 {
         returned(&bench.run(0, call(b"")));
     }
-    assert_eq!(bench.worker.resets(), (27, 3));
+    assert_eq!(bench.worker.resets(), (35, 5));
+}
+
+/// Prints; for the comment of `AUDIT_ONE_IN`. Run it by name, with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn what_an_audit_costs() {
+    for (pages, wide) in [(2, 3), (33, 3), (333, 3), (333, 200)] {
+        let text = format!(
+            r#"(module (memory {pages}) (func (export "faaslet_main") (local $n i32)
+                (loop $l
+                  (i32.store (i32.mul (local.get $n) (i32.const 4096)) (i32.const 1))
+                  (br_if $l (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1)))
+                    (i32.const {})))))
+              (func (export "faaslet_init") (memory.fill (i32.const 0) (i32.const 7) (i32.const {}))))"#,
+            wide.min(pages * 16),
+            pages * 65536
+        );
+        let mut bench = Bench::new(2);
+        let number = bench.add_text("audited", &text, Limits::default());
+        let mut medians = [1, 0].map(|one_in| {
+            bench.worker.audit().set_one_in(one_in);
+            let mut times: Vec<_> = (0..1001)
+                .map(|_| {
+                    let started = std::time::Instant::now();
+                    returned(&bench.run(number, call(b"")));
+                    started.elapsed().as_nanos()
+                })
+                .collect();
+            times.sort_unstable();
+            times[500]
+        });
+        let audit = medians[0].saturating_sub(medians[1]);
+        medians.sort_unstable();
+        println!("{pages} pages, {wide} dirty: call and reset {} ns, an audit {audit} ns", medians[0]);
+    }
 }
