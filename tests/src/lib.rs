@@ -1,1 +1,27 @@
-//! faaslet-tests
+//! What the end-to-end tests share: the real program, a folder for it, and ways to talk to it.
+//!
+//! What it is: [`Site`] is a folder with guests and a monitor's data, [`Monitor`] a running
+//! `faaslet up` over it, and [`Tenant`] somebody who calls it. What it is not: any code of the
+//! product. The tests under `tests/` know the program by its command line, its wire and its files.
+//!
+//! Nothing here sleeps to wait for something: [`eventually`] looks until a condition holds or
+//! [`PATIENCE`] is over. Processes are ended by their id, and a [`Monitor`] that is dropped checks
+//! that it left none behind.
+#![allow(clippy::unwrap_used)]
+
+mod guests;
+mod http;
+mod monitor;
+mod program;
+mod site;
+mod tenant;
+pub mod tree;
+mod wait;
+
+pub use guests::{built, picture, wat_files};
+pub use http::Answer;
+pub use monitor::{Monitor, kill_process};
+pub use program::{Ran, program};
+pub use site::Site;
+pub use tenant::Tenant;
+pub use wait::{PATIENCE, eventually, eventually_some, is_alive, pause};

@@ -1,0 +1,122 @@
+//! A folder of its own for each test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::monitor::Monitor;
+use crate::program::{Ran, program};
+use crate::{guests, tree};
+
+/// A temporary folder: a monitor's data, modules, a log. It goes with the value.
+#[derive(Debug)]
+pub struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Site {
+    /// An empty one.
+    ///
+    /// # Panics
+    /// When there is no room for it.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("faaslet-test-").tempdir().unwrap();
+        Self { folder }
+    }
+
+    /// The monitor's folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Where the monitor's log goes.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("monitor.log")
+    }
+
+    /// A path for something of the test's own.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A file of the test's own.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The module of a guest of `tests/guests/wat`, such as `echo` or `refused/no-entry`.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    #[must_use]
+    pub fn wat(&self, name: &str) -> PathBuf {
+        let text = tree::root().join("tests/guests/wat").join(format!("{name}.wat"));
+        let module = self.path(&format!("{}.wasm", name.replace('/', "-")));
+        guests::compile(&text, &module);
+        module
+    }
+
+    /// A module from text.
+    ///
+    /// # Panics
+    /// When the text is wrong.
+    #[must_use]
+    pub fn module(&self, name: &str, text: &str) -> PathBuf {
+        self.file(name, &wat::parse_str(text).unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// The program, with this site's folder and nothing from the environment.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.folder.path());
+        command.current_dir(self.folder.path());
+        command.arg("--dir").arg(self.data()).args(args);
+        command
+    }
+
+    /// Runs a command of the program with an empty standard input.
+    #[must_use]
+    pub fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, b"")
+    }
+
+    /// Runs a command of the program.
+    #[must_use]
+    pub fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
+        Ran::of(&mut self.command(args), input)
+    }
+
+    /// Starts a monitor here.
+    #[must_use]
+    pub fn up(&self) -> Monitor<'_> {
+        self.up_with(&[])
+    }
+
+    /// Starts a monitor here with more flags.
+    #[must_use]
+    pub fn up_with(&self, flags: &[&str]) -> Monitor<'_> {
+        Monitor::start(self, flags)
+    }
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary folders have plain names")
+}
