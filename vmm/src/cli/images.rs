@@ -1,10 +1,12 @@
 //! Images and what is kept on disk: `images`, `image`, `gc`.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use faaslet_snapshot::image::layout::MAX_HEAD_BYTES;
 use faaslet_snapshot::image::{Head, Summary, verify};
 use serde_json::{Value, json};
 use ureq::http::Method;
@@ -17,6 +19,8 @@ use crate::api::{FunctionInfo, GcInfo, ImageInfo};
 
 /// Longest image that is fetched to be looked at.
 const MAX_IMAGE_BYTES: u64 = 8 << 30;
+/// Images that one is compared with.
+const MAX_OTHERS: usize = 256;
 /// Longest name of an image in hex.
 const ID_DIGITS: usize = 64;
 
@@ -130,7 +134,8 @@ impl Source {
     fn inspect(&self, context: &Context) -> Result<(), Failure> {
         let image = self.open(context)?;
         let head = Head::read(&image.file).map_err(|error| damaged(&image.path, &error))?;
-        let summary = head.inspect(&[]);
+        let others = other_heads(context);
+        let summary = head.inspect(&others.iter().collect::<Vec<_>>());
         let kept = kept(context, &summary.id.to_string());
         let value = described(&summary, &head, kept.as_ref());
         context.output.show(&value, || text(&value))
@@ -158,6 +163,21 @@ impl Drop for Fetched {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// Heads of the images on the monitor, which pages may be shared with; none without a monitor.
+fn other_heads(context: &Context) -> Vec<Head> {
+    let Ok(client) = context.target.http(Right::Tenant) else { return Vec::new() };
+    let images: Vec<ImageInfo> = client.get("/v1/images").unwrap_or_default();
+    let ids: BTreeSet<String> = images.into_iter().map(|image| image.id).collect();
+    let head = |id: &String| {
+        let path = format!("/v1/images/{id}?head=true");
+        let stream = client.stream(Method::GET, &path, None::<&()>).ok()?;
+        let mut bytes = Vec::new();
+        stream.take(MAX_HEAD_BYTES as u64).read_to_end(&mut bytes).ok()?;
+        Head::from_bytes(bytes).ok()
+    };
+    ids.iter().take(MAX_OTHERS).filter_map(head).collect()
 }
 
 fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {

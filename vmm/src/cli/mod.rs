@@ -153,7 +153,9 @@ fn run(command: Command, mut context: Context) -> Result<ExitCode, Failure> {
         }
         Command::New(new) => new.run(&context)?,
         Command::Completions(Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "faaslet", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "faaslet", &mut script);
+            output::write_bytes(&script)?;
         }
         Command::Version => version(&context)?,
     }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use faaslet_snapshot::image::Head;
+use serde::Deserialize;
 
 use super::auth::{Acting, Operator};
 use super::modules::received;
@@ -56,16 +58,30 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// How much of an image is wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ExportQuery {
+    /// All but the stored pages.
+    head: bool,
+}
+
 /// GET `/v1/images/{id}`: the image's file.
 pub(super) async fn export(
     State(app): State<App>,
     tenant: Acting,
     id: Path<String>,
+    query: Result<Query<ExportQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
+    let query = query.map_err(|error| Problem::bad_request(error.body_text()))?.0;
     let file = app.monitor().image_file(tenant.0.as_str(), &id.0)?;
     let file = file.ok_or_else(|| {
         Problem::not_found(format!("no image {:?} of this tenant; see `faaslet images`", id.0))
     })?;
+    if query.head {
+        let head = Head::read(&file).map_err(|error| Problem::internal(error.to_string()))?;
+        return Ok(octets(Body::from(head.as_bytes().to_vec())));
+    }
     let length = file.metadata().map_err(|error| Problem::internal(error.to_string()))?.len();
     let parts = futures_util::stream::unfold(tokio::fs::File::from_std(file), async |mut file| {
         use tokio::io::AsyncReadExt;
@@ -76,10 +92,14 @@ pub(super) async fn export(
             read => Some((read.map(|_| Bytes::from(part)), file)),
         }
     });
-    let mut response = Response::new(Body::from_stream(parts));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    let octets = HeaderValue::from_static("application/octet-stream");
-    headers.insert(header::CONTENT_TYPE, octets);
+    let mut response = octets(Body::from_stream(parts));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     Ok(response)
+}
+
+fn octets(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }

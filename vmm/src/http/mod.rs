@@ -20,6 +20,8 @@ mod operator;
 mod problem;
 mod router;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -69,6 +71,21 @@ pub enum HttpError {
     Thread(std::io::Error),
 }
 
+/// Limits on connections.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// Time for a request's head.
+    header: Duration,
+    /// Connections at once, over all addresses.
+    connections: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { header: HEADER_LIMIT, connections: MAX_CONNECTIONS }
+    }
+}
+
 /// What every request is handled with.
 #[derive(Clone)]
 struct App(Arc<Shared>);
@@ -102,6 +119,15 @@ pub fn serve(
     address: SocketAddr,
     tls: Option<SocketAddr>,
 ) -> Result<HttpServer, HttpError> {
+    serve_within(monitor, address, tls, Bounds::default())
+}
+
+fn serve_within(
+    monitor: Arc<Monitor>,
+    address: SocketAddr,
+    tls: Option<SocketAddr>,
+    bounds: Bounds,
+) -> Result<HttpServer, HttpError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("faaslet-http")
@@ -110,47 +136,51 @@ pub fn serve(
         .map_err(HttpError::Thread)?;
     let certificates = monitor.config.dir.join("tls");
     let app = App(Arc::new(Shared { monitor, bodies: Budget::default() }));
-    let (handle, limit) = (Handle::new(), Limited::new(MAX_CONNECTIONS));
+    let (handle, limit) = (Handle::new(), Limited::new(bounds.connections));
     let (listener, address) = listen(address)?;
     let entered = runtime.enter();
     let mut server = axum_server::from_tcp(listener)
         .map_err(|source| HttpError::Address { address, source })?
         .handle(handle.clone())
         .acceptor(limit.clone());
-    bounded(&mut server);
-    let server = server.first_request_timeout(HEADER_LIMIT);
+    bounded(&mut server, bounds);
+    let server = server.first_request_timeout(bounds.header);
     spawn(server.serve(router::router(app.clone()).into_make_service()));
     let tls_address = match tls {
         None => None,
-        Some(tls) => Some(serve_tls(tls, &runtime, &certificates, &handle, limit, app)?),
+        Some(tls) => {
+            let acceptor = tls_acceptor(&runtime, &certificates)?.acceptor(limit);
+            Some(serve_tls(tls, acceptor, &handle, app, bounds)?)
+        },
     };
     drop(entered);
     Ok(HttpServer { address, tls_address, handle, runtime: Some(runtime) })
 }
 
-fn serve_tls(
-    address: SocketAddr,
-    runtime: &Runtime,
-    certificates: &Path,
-    handle: &Handle<SocketAddr>,
-    limit: Limited,
-    app: App,
-) -> Result<SocketAddr, HttpError> {
+/// Shows the folder's certificate.
+fn tls_acceptor(runtime: &Runtime, certificates: &Path) -> Result<RustlsAcceptor, HttpError> {
     // The first to be set is the one that is used; all set the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (certificate, key) =
         (certificates.join(tls::SERVER_FILE), certificates.join(tls::SERVER_KEY_FILE));
     let config = runtime.block_on(RustlsConfig::from_pem_file(certificate, key));
-    let acceptor = RustlsAcceptor::new(config.map_err(HttpError::Tls)?)
-        .handshake_timeout(HANDSHAKE_LIMIT)
-        .acceptor(limit);
+    Ok(RustlsAcceptor::new(config.map_err(HttpError::Tls)?).handshake_timeout(HANDSHAKE_LIMIT))
+}
+
+fn serve_tls(
+    address: SocketAddr,
+    acceptor: RustlsAcceptor<Limited>,
+    handle: &Handle<SocketAddr>,
+    app: App,
+    bounds: Bounds,
+) -> Result<SocketAddr, HttpError> {
     let (listener, address) = listen(address)?;
     let mut server = axum_server::from_tcp(listener)
         .map_err(|source| HttpError::Address { address, source })?
         .handle(handle.clone())
         .acceptor(acceptor);
-    bounded(&mut server);
-    let server = server.first_request_timeout(HEADER_LIMIT);
+    bounded(&mut server, bounds);
+    let server = server.first_request_timeout(bounds.header);
     spawn(server.serve(router::router(app).into_make_service()));
     Ok(address)
 }
@@ -164,9 +194,9 @@ fn spawn(serving: impl Future<Output = std::io::Result<()>> + Send + 'static) {
 }
 
 /// Limits on what a client may send before anything of ours looks at it.
-fn bounded<A: axum_server::Address, B>(server: &mut axum_server::Server<A, B>) {
+fn bounded<A: axum_server::Address, B>(server: &mut axum_server::Server<A, B>, bounds: Bounds) {
     let builder = server.http_builder();
-    builder.http1().header_read_timeout(HEADER_LIMIT).max_buf_size(MAX_HEAD_BYTES);
+    builder.http1().header_read_timeout(bounds.header).max_buf_size(MAX_HEAD_BYTES);
     builder
         .http2()
         .max_header_list_size(MAX_HEAD_BYTES as u32)
