@@ -58,6 +58,12 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     all
 }
 
+/// Threads that wanted a core, over the last minute.
+pub(crate) fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
 /// Seconds since 1970.
 pub(crate) fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -80,7 +86,6 @@ pub(crate) fn facts() -> Vec<(&'static str, String)> {
         ("memory", format!("{:.1} GiB", memory as f64 / f64::from(1 << 20))),
         ("kernel", file("/proc/sys/kernel/osrelease")),
         ("transparent huge pages", file("/sys/kernel/mm/transparent_hugepage/enabled")),
-        ("load when the table was made", file("/proc/loadavg")),
         ("faaslet", said("git", &["rev-parse", "--short=12", "HEAD"])),
         ("rustc", said("rustc", &["--version"])),
         ("wasmtime", wasmtime()),

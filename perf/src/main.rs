@@ -73,6 +73,8 @@ fn run(wanted: &[&str]) -> Result<()> {
         }
         eprintln!("== {name}");
         let mut book = Book::default();
+        // The figures of a busy machine say less: how busy it was stands beside them.
+        book.put(&format!("load.{name}"), machine::load(), "");
         // One group that cannot run here takes no other with it, and fails the whole at the end.
         if let Err(error) = group(&mut book) {
             eprintln!("{name}: {error:#}");

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use hdrhistogram::Histogram;
+use nix::time::{ClockId, clock_gettime};
 
 /// Longest time that is told apart, in nanoseconds.
 const MAX_NS: u64 = 60_000_000_000;
@@ -65,13 +67,24 @@ pub(crate) fn times(budget: Duration, mut body: impl FnMut()) -> Times {
     times
 }
 
+/// How often something runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rate {
+    /// In a second of the clock on the wall.
+    pub(crate) wall: f64,
+    /// In a second of this thread on a core: what the rate would be with a core to itself.
+    pub(crate) cpu: f64,
+}
+
 /// How often a second `body` runs, over `budget`, without a look at the clock in between.
-pub(crate) fn rate(budget: Duration, mut body: impl FnMut()) -> f64 {
+pub(crate) fn rate(budget: Duration, mut body: impl FnMut()) -> Result<Rate> {
     const BATCH: u32 = 1000;
-    let (begun, mut done) = (Instant::now(), 0_u64);
+    let on_core = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from);
+    let (begun, before, mut done) = (Instant::now(), on_core()?, 0_u64);
     while begun.elapsed() < budget {
         (0..BATCH).for_each(|_| body());
         done += u64::from(BATCH);
     }
-    done as f64 / begun.elapsed().as_secs_f64()
+    let (wall, cpu) = (begun.elapsed(), on_core()?.saturating_sub(before));
+    Ok(Rate { wall: done as f64 / wall.as_secs_f64(), cpu: done as f64 / cpu.as_secs_f64() })
 }

@@ -17,8 +17,19 @@ both are times, below 1 is faster. Times of `fork` and `fresh` hold the call and
 it, through a cell's own worker (fiber, epochs, limits); `.start` is what a caller waits for.
 ";
 
-/// Rows of this group of names are settings that were tried.
-const SWEEP: &str = "sweep.";
+/// Rows that stand in tables of their own: how their names begin, and what is said above them.
+const APART: &[(&str, &str)] = &[
+    (
+        "churn.",
+        "## Cold calls at a rising rate\n\n![rate against latency](churn.svg)\n\nCalls arrive at a \
+         fixed rate and are served by one core; a time runs from when the call should have begun.",
+    ),
+    (
+        "sweep.pooling.",
+        "## Settings of Wasmtime's pooling allocator that were tried\n\nThe best of each work stands \
+         above as `wasmtime.pooling`; these are short trials, and that is the longer measurement.",
+    ),
+];
 
 pub(crate) fn write() -> Result<()> {
     let path = book::home().join("RESULTS.md");
@@ -31,14 +42,12 @@ fn render(rows: &[Row], facts: &[(&str, String)]) -> String {
         let _ = writeln!(text, "| {what} | {is} |");
     }
     text += "\n| figure | value | ratio | against | goal | met |\n| --- | ---: | ---: | --- | --- | --- |\n";
-    let (sweep, figures): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.name.starts_with(SWEEP));
-    figures.iter().for_each(|row| line(&mut text, row));
-    if !sweep.is_empty() {
-        text += "\n## Settings of Wasmtime's pooling allocator that were tried\n\n\
-                 The best of each stands above as `wasmtime.pooling`.\n\n\
-                 | setting | p50 |\n| --- | ---: |\n";
-        for row in sweep {
-            let _ = writeln!(text, "| {} | {} {} |", &row.name[SWEEP.len()..], short(row.value), row.unit);
+    let apart = |row: &&Row| APART.iter().any(|(start, _)| row.name.starts_with(start));
+    rows.iter().filter(|row| !apart(row)).for_each(|row| line(&mut text, row));
+    for (start, what) in APART {
+        let _ = write!(text, "\n{what}\n\n| figure | value |\n| --- | ---: |\n");
+        for row in rows.iter().filter(|row| row.name.starts_with(start)) {
+            let _ = writeln!(text, "| {} | {} {} |", &row.name[start.len()..], short(row.value), row.unit);
         }
     }
     text
