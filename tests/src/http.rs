@@ -7,7 +7,7 @@ use serde_json::Value;
 use ureq::http::{HeaderMap, Request};
 
 /// No answer takes longer.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What came back.
 #[derive(Debug)]

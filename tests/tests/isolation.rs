@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Calls that are in flight when a cell is killed.
 const IN_FLIGHT: usize = 8;
+/// Turns given to clients at the end.
+const LAST_TURNS: usize = 20;
 /// Calls of the tenant whose cell is not.
 const OTHER_CALLS: usize = 200;
 
@@ -128,6 +130,11 @@ async fn kill_under_load(monitor: &Monitor<'_>, a: &Tenant, b: &Tenant, victim: 
     others.await.unwrap();
     // The very next call finds a new cell.
     assert_eq!(a.call("echo", &b"again"[..]).await.unwrap().message(), "again");
+    drop(a);
+    // Time for the clients to take their leave: a monitor that stops waits for those that vanish.
+    for _ in 0..LAST_TURNS {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[test]
