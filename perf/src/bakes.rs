@@ -11,7 +11,9 @@ const BAKES: usize = 3;
 
 pub(crate) fn run(book: &mut Book) -> Result<()> {
     let engine = faaslet_vmm::engine::engine().map_err(|error| anyhow!("{error:#}"))?;
-    for (name, module) in [("noop", guests::text("noop")?), ("recognise", guests::compiled("recognise")?)] {
+    for (name, module) in
+        [("noop", guests::text("noop")?), ("recognise", guests::compiled("recognise")?)]
+    {
         let mut bakes = Vec::new();
         for _ in 0..BAKES {
             bakes.push(bake(&engine, &module, &Recipe::default(), true, |_| {})?.phases);

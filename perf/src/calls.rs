@@ -113,7 +113,9 @@ async fn http(monitor: &Monitor, flight: usize) -> Result<(Times, Duration)> {
         stream.set_nodelay(true)?;
         let request = request.clone();
         let mut answer = Vec::with_capacity(MAX_HEAD_BYTES);
-        loops.push(looped(async move || exchange(&mut stream, request.as_bytes(), &mut answer).await));
+        loops.push(looped(async move || {
+            exchange(&mut stream, request.as_bytes(), &mut answer).await
+        }));
     }
     together(loops.into_iter()).await
 }
@@ -126,7 +128,9 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) 
         ensure!(answer.len() < MAX_HEAD_BYTES, "the answer has no end");
         ensure!(stream.read_buf(answer).await? > 0, "the monitor closed the connection");
     }
-    if !answer.starts_with(b"HTTP/1.1 200") || !answer.windows(17).any(|part| part.eq_ignore_ascii_case(b"content-length: 0")) {
+    if !answer.starts_with(b"HTTP/1.1 200")
+        || !answer.windows(17).any(|part| part.eq_ignore_ascii_case(b"content-length: 0"))
+    {
         bail!("expected 200 without a body; found {}", String::from_utf8_lossy(answer));
     }
     Ok(())

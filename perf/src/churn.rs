@@ -41,8 +41,20 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
     let mut process = || native.call(0);
     let curves: Vec<Curve> = vec![
         ("process", curve(book, "process", &mut process)?),
-        ("fresh", curve(book, "fresh", &mut || { fresh.call(); Ok(()) })?),
-        ("fork", curve(book, "fork", &mut || { fork.call(); Ok(()) })?),
+        (
+            "fresh",
+            curve(book, "fresh", &mut || {
+                fresh.call();
+                Ok(())
+            })?,
+        ),
+        (
+            "fork",
+            curve(book, "fork", &mut || {
+                fork.call();
+                Ok(())
+            })?,
+        ),
     ];
     fresh.check()?;
     fork.check()?;
@@ -50,7 +62,11 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
 }
 
 /// One way at rising rates.
-fn curve(book: &mut Book, name: &str, call: &mut impl FnMut() -> Result<()>) -> Result<Vec<(f64, f64)>> {
+fn curve(
+    book: &mut Book,
+    name: &str,
+    call: &mut impl FnMut() -> Result<()>,
+) -> Result<Vec<(f64, f64)>> {
     let mut points = Vec::new();
     let mut most = 0;
     for rate in RATES {
@@ -97,7 +113,10 @@ fn draw(curves: &[Curve]) -> Result<()> {
         .build_cartesian_2d((10_f64..1_000_000.0).log_scale(), (0.5_f64..100_000.0).log_scale())
         .map_err(|error| failed(&error))?;
     let mesh = &mut chart.configure_mesh();
-    mesh.x_desc("calls a second").y_desc("p50 from intended start, µs").draw().map_err(|error| failed(&error))?;
+    mesh.x_desc("calls a second")
+        .y_desc("p50 from intended start, µs")
+        .draw()
+        .map_err(|error| failed(&error))?;
     for (number, (name, points)) in curves.iter().enumerate() {
         let colour = Palette99::pick(number).to_rgba();
         let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2)).point_size(3);
@@ -105,6 +124,10 @@ fn draw(curves: &[Curve]) -> Result<()> {
         series.label(*name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour));
     }
     let labels = &mut chart.configure_series_labels();
-    labels.background_style(WHITE.mix(0.8)).border_style(BLACK).draw().map_err(|error| failed(&error))?;
+    labels
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .draw()
+        .map_err(|error| failed(&error))?;
     root.present().map_err(|error| failed(&error))
 }

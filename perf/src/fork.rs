@@ -73,8 +73,20 @@ fn compare(
         ("pooling", Box::new(|| pooling.call())),
         ("on_demand", Box::new(|| on_demand.call())),
         ("process", Box::new(|| native.call(work.pages))),
-        ("fresh", Box::new(|| { fresh.call(); Ok(()) })),
-        ("fork", Box::new(|| { fork.call(); Ok(()) })),
+        (
+            "fresh",
+            Box::new(|| {
+                fresh.call();
+                Ok(())
+            }),
+        ),
+        (
+            "fork",
+            Box::new(|| {
+                fork.call();
+                Ok(())
+            }),
+        ),
     ];
     let mut all = vec![Times::new(); ways.len()];
     for _ in 0..TURNS {
@@ -84,7 +96,9 @@ fn compare(
     }
     let name = |way: &str| match way {
         "fork" | "fresh" => format!("{way}.{}", work.name),
-        way => format!("{way}.{}", work.name).replace("pooling", "wasmtime.pooling").replace("on_demand", "wasmtime.on_demand"),
+        way => format!("{way}.{}", work.name)
+            .replace("pooling", "wasmtime.pooling")
+            .replace("on_demand", "wasmtime.on_demand"),
     };
     for ((way, _), times) in ways.iter().zip(&all) {
         let peer = if *way == "pooling" { None } else { Some(name("pooling")) };

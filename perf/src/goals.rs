@@ -71,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_goal_holds_in_all_its_parts_or_not_at_all() {
-        let met = |value, ratio| judge("fork.dirty3.p50", value, "µs", ratio).and_then(|(_, met)| met);
+        let met =
+            |value, ratio| judge("fork.dirty3.p50", value, "µs", ratio).and_then(|(_, met)| met);
         assert_eq!(met(1.1, Some(0.3)), Some(true));
         assert_eq!(met(1.1, Some(0.4)), Some(false));
         assert_eq!(met(1.3, Some(0.3)), Some(false));

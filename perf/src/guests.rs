@@ -22,7 +22,8 @@ pub(crate) fn cache() -> Result<PathBuf> {
 /// A guest that was compiled by `make guests`.
 pub(crate) fn compiled(name: &str) -> Result<Vec<u8>> {
     let path = cache()?.join("guests").join(format!("{name}.wasm"));
-    std::fs::read(&path).with_context(|| format!("cannot read {}; run `make guests`", path.display()))
+    std::fs::read(&path)
+        .with_context(|| format!("cannot read {}; run `make guests`", path.display()))
 }
 
 /// What one call does: a guest and its input.

@@ -62,7 +62,8 @@ fn main() -> Result<()> {
 }
 
 fn run(wanted: &[&str]) -> Result<()> {
-    if let Some(unknown) = wanted.iter().find(|name| GROUPS.iter().all(|(group, _)| group != *name)) {
+    if let Some(unknown) = wanted.iter().find(|name| GROUPS.iter().all(|(group, _)| group != *name))
+    {
         let known: Vec<_> = GROUPS.iter().map(|(name, _)| *name).collect();
         bail!("expected a group of {}; found {unknown}", known.join(", "));
     }
@@ -82,5 +83,9 @@ fn run(wanted: &[&str]) -> Result<()> {
         }
         book.save(name)?;
     }
-    if failed.is_empty() { Ok(()) } else { bail!("these groups did not end: {}", failed.join(", ")) }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!("these groups did not end: {}", failed.join(", "))
+    }
 }

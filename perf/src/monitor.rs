@@ -41,7 +41,16 @@ impl Monitor {
     /// Starts one over `dir` and waits until it listens.
     pub(crate) fn up(dir: &Path) -> Result<Self> {
         let mut child = command(dir)?
-            .args(["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn", "--json"])
+            .args([
+                "up",
+                "--listen",
+                "127.0.0.1:0",
+                "--http",
+                "127.0.0.1:0",
+                "--log",
+                "warn",
+                "--json",
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -49,7 +58,8 @@ impl Monitor {
         let stdout = child.stdout.take().context("no standard output")?;
         BufReader::new(stdout).read_line(&mut line)?;
         let address = serde_json::from_str(&line);
-        let address = address.with_context(|| format!("the monitor did not start; it said {line:?}"));
+        let address =
+            address.with_context(|| format!("the monitor did not start; it said {line:?}"));
         match address {
             Ok(address) => Ok(Self { child, dir: dir.to_owned(), address }),
             Err(error) => {
@@ -63,7 +73,8 @@ impl Monitor {
     pub(crate) fn deploy(&self, name: &str, module: &[u8]) -> Result<()> {
         let file = self.dir.join(format!("{name}.wasm"));
         std::fs::write(&file, module)?;
-        let output = command(&self.dir)?.args(["deploy", "--name", name, "--json"]).arg(&file).output()?;
+        let output =
+            command(&self.dir)?.args(["deploy", "--name", name, "--json"]).arg(&file).output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "deploy ended {}: {said}", output.status);
         Ok(())
@@ -104,7 +115,8 @@ fn command(dir: &Path) -> Result<Command> {
 
 pub(crate) fn run(book: &mut Book) -> Result<()> {
     let folder = TempDir::new()?;
-    let (mut up, mut connect, mut first, mut whole) = (Times::new(), Times::new(), Times::new(), Times::new());
+    let (mut up, mut connect, mut first, mut whole) =
+        (Times::new(), Times::new(), Times::new(), Times::new());
     Monitor::up(folder.path())?.deploy("noop", &guests::text("noop")?)?;
     for _ in 0..STARTS {
         let begun = Instant::now();

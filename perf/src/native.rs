@@ -32,7 +32,8 @@ impl Native {
         let folder = tempfile::tempdir()?;
         let (source, path) = (folder.path().join("native.c"), folder.path().join("native"));
         std::fs::write(&source, SOURCE)?;
-        let status = Command::new("cc").args(["-O2", "-static", "-o"]).arg(&path).arg(&source).status();
+        let status =
+            Command::new("cc").args(["-O2", "-static", "-o"]).arg(&path).arg(&source).status();
         let status = status.context("cc is missing; install a C compiler")?;
         ensure!(status.success(), "cc could not build the native program");
         Ok(Self { path, _folder: folder })

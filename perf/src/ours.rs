@@ -39,7 +39,13 @@ impl Epochs {
     }
 
     /// Bakes a module, for at most `forks` at a time.
-    pub(crate) fn bake(&self, number: u32, name: &str, module: &[u8], forks: usize) -> Result<Baked> {
+    pub(crate) fn bake(
+        &self,
+        number: u32,
+        name: &str,
+        module: &[u8],
+        forks: usize,
+    ) -> Result<Baked> {
         let mut recipe = Recipe::default();
         recipe.limits.function.concurrency = forks;
         let settings = Arc::new(Config::new(&[], &[], vec![])?);
@@ -110,7 +116,8 @@ impl Ours {
 
     /// Hands a call in, without running it.
     pub(crate) fn submit(&mut self) {
-        let call = Call { input: self.input.clone(), mode: self.mode, ..Call::making(self.deadline) };
+        let call =
+            Call { input: self.input.clone(), mode: self.mode, ..Call::making(self.deadline) };
         self.submitted += 1;
         self.worker.submit(self.number, call, Origin::Outside(self.submitted));
     }
@@ -141,7 +148,11 @@ impl Ours {
         let submitted = self.submitted;
         let Inside { answered, wrong, .. } = self.worker.outside();
         if let Some(answer) = wrong {
-            anyhow::bail!("a call ended {:?}: {}", answer.outcome, String::from_utf8_lossy(&answer.body));
+            anyhow::bail!(
+                "a call ended {:?}: {}",
+                answer.outcome,
+                String::from_utf8_lossy(&answer.body)
+            );
         }
         ensure!(*answered == submitted, "{submitted} calls were made and {answered} answered");
         Ok(())

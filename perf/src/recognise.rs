@@ -58,7 +58,12 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
     book.put_times("recognise.fork.around", &around, None);
     book.put("recognise.fork.overhead", around.p50_us() / ran.p50_us() * 100.0, "%");
     book.put("recognise.rate", together(1, &function, &input)?, "1/s");
-    book.put_against("recognise.rate.two_cores", together(2, &function, &input)?, "1/s", "recognise.rate");
+    book.put_against(
+        "recognise.rate.two_cores",
+        together(2, &function, &input)?,
+        "1/s",
+        "recognise.rate",
+    );
     Ok(())
 }
 
@@ -66,7 +71,11 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
 fn files() -> Result<(PathBuf, PathBuf)> {
     let home = guests::cache()?.join("recognise");
     let native = home.join("native/recognise-native");
-    ensure!(native.exists(), "no {}; run `make -C guest-sdk/examples/recognise native`", native.display());
+    ensure!(
+        native.exists(),
+        "no {}; run `make -C guest-sdk/examples/recognise native`",
+        native.display()
+    );
     let folders = std::fs::read_dir(&home)?.flatten();
     let picture = folders.map(|folder| folder.path().join("person.pgm")).find(|path| path.exists());
     Ok((picture.context("no person.pgm beside the native program; run `make guests`")?, native))
@@ -93,6 +102,9 @@ fn together(workers: usize, function: &Baked, input: &[u8]) -> Result<f64> {
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(one)).collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?).sum()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a worker panicked"))?)
+            .sum()
     })
 }

@@ -33,7 +33,8 @@ const APART: &[(&str, &str)] = &[
 
 pub(crate) fn write() -> Result<()> {
     let path = book::home().join("RESULTS.md");
-    fs::write(&path, render(&book::load()?, &machine::facts())).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, render(&book::load()?, &machine::facts()))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn render(rows: &[Row], facts: &[(&str, String)]) -> String {
@@ -47,7 +48,13 @@ fn render(rows: &[Row], facts: &[(&str, String)]) -> String {
     for (start, what) in APART {
         let _ = write!(text, "\n{what}\n\n| figure | value |\n| --- | ---: |\n");
         for row in rows.iter().filter(|row| row.name.starts_with(start)) {
-            let _ = writeln!(text, "| {} | {} {} |", &row.name[start.len()..], short(row.value), row.unit);
+            let _ = writeln!(
+                text,
+                "| {} | {} {} |",
+                &row.name[start.len()..],
+                short(row.value),
+                row.unit
+            );
         }
     }
     text
@@ -62,5 +69,9 @@ fn line(text: &mut String, row: &Row) {
     };
     let (against, goal) = (row.against.as_deref().unwrap_or(""), row.goal.as_deref().unwrap_or(""));
     let Row { name, value, unit, .. } = row;
-    let _ = writeln!(text, "| {name} | {} {unit} | {ratio} | {against} | {goal} | {met} |", short(*value));
+    let _ = writeln!(
+        text,
+        "| {name} | {} {unit} | {ratio} | {against} | {goal} | {met} |",
+        short(*value)
+    );
 }

@@ -23,7 +23,11 @@ impl Pool {
     /// As it is shown.
     pub(crate) fn name(self) -> String {
         let Self { keep_bytes, scan, batch } = self;
-        format!("keep={}K scan={} batch={batch}", keep_bytes / 1024, if scan { "yes" } else { "no" })
+        format!(
+            "keep={}K scan={} batch={batch}",
+            keep_bytes / 1024,
+            if scan { "yes" } else { "no" }
+        )
     }
 
     /// All that are tried.
@@ -105,7 +109,9 @@ impl Peer {
 /// What the guests of the fork group import.
 fn linker(engine: &Engine) -> Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    linker.func_wrap("faaslet_v1", "input_len", |caller: Caller<'_, Guest>| caller.data().input.len() as i32)?;
+    linker.func_wrap("faaslet_v1", "input_len", |caller: Caller<'_, Guest>| {
+        caller.data().input.len() as i32
+    })?;
     linker.func_wrap("faaslet_v1", "input_read", input_read)?;
     linker.func_wrap("faaslet_v1", "error_set", |_: Caller<'_, Guest>, _: i32, _: i32| 0_i32)?;
     Ok(linker)

@@ -117,7 +117,9 @@ pub enum FromCell {
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// It is shorter than it says.
-    #[error("expected a message of at least {expected} bytes; found {found}; the sender is broken and is ended")]
+    #[error(
+        "expected a message of at least {expected} bytes; found {found}; the sender is broken and is ended"
+    )]
     Short {
         /// Bytes that it should have.
         expected: usize,
@@ -136,12 +138,12 @@ pub enum WireError {
 pub fn encode<T>(head: &T) -> Result<([u8; LENGTH_BYTES], AlignedVec), rancor::Error>
 where
     T: for<'a> Serialize<
-            rkyv::api::high::HighSerializer<
-                AlignedVec,
-                rkyv::ser::allocator::ArenaHandle<'a>,
-                rancor::Error,
-            >,
+        rkyv::api::high::HighSerializer<
+            AlignedVec,
+            rkyv::ser::allocator::ArenaHandle<'a>,
+            rancor::Error,
         >,
+    >,
 {
     let bytes = rkyv::to_bytes::<rancor::Error>(head)?;
     Ok(((bytes.len() as u32).to_le_bytes(), bytes))
@@ -191,7 +193,9 @@ mod tests {
         let bytes = message(&ToCell::Chained { number: 7, outcome: 1 }, b"body");
         let (head, payload) = split(&bytes).unwrap();
         assert_eq!(payload, b"body");
-        assert!(matches!(to_cell(head).unwrap(), ArchivedToCell::Chained { number, .. } if *number == 7));
+        assert!(
+            matches!(to_cell(head).unwrap(), ArchivedToCell::Chained { number, .. } if *number == 7)
+        );
     }
 
     #[test]

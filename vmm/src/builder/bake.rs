@@ -15,7 +15,9 @@ use faaslet_abi::Outcome;
 use faaslet_rewrite::{Hook, Plan, RewriteError, rewrite};
 use faaslet_snapshot::bytes::{Bytes, WASM_PAGE};
 use faaslet_snapshot::dirty::{Pagemap, Scanner};
-use faaslet_snapshot::image::{Identity, ImageContents, ImageWriter, ModuleHash, RecipeId, WriteError};
+use faaslet_snapshot::image::{
+    Identity, ImageContents, ImageWriter, ModuleHash, RecipeId, WriteError,
+};
 use faaslet_snapshot::layout::Layout;
 use faaslet_snapshot::slot::Slot;
 use faaslet_wasi::Config;
@@ -23,7 +25,9 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Module};
 
 use crate::cell::image::{Capture, CaptureError, META_MONOTONIC};
-use crate::cell::{Call, Entry, Exchange, Faaslet, Function, Limits, MakeError, Mode, Source, Stage, linker};
+use crate::cell::{
+    Call, Entry, Exchange, Faaslet, Function, Limits, MakeError, Mode, Source, Stage, linker,
+};
 use crate::engine::{ArtefactError, compile, load_bytes};
 
 /// Step of a bake, in order.
@@ -92,7 +96,10 @@ impl Recipe {
         hasher.update(module);
         hasher.update(&faaslet_abi::ABI_VERSION.to_le_bytes());
         hasher.update(&(self.limits.function.memory_bytes as u64).to_le_bytes());
-        for list in [self.args.iter().map(String::as_bytes).collect::<Vec<_>>(), self.warm.iter().map(Vec::as_slice).collect()] {
+        for list in [
+            self.args.iter().map(String::as_bytes).collect::<Vec<_>>(),
+            self.warm.iter().map(Vec::as_slice).collect(),
+        ] {
             hasher.update(&(list.len() as u64).to_le_bytes());
             for item in list {
                 hasher.update(&(item.len() as u64).to_le_bytes());
@@ -130,7 +137,9 @@ pub enum BakeError {
     #[error("expected the initialisation to return; {0}; try it with `faaslet run`")]
     Initialise(String),
     /// A warm-up call failed.
-    #[error("expected warm-up call {number} to succeed; {message}; check the input given with --warm")]
+    #[error(
+        "expected warm-up call {number} to succeed; {message}; check the input given with --warm"
+    )]
     Warm {
         /// Which, from 1.
         number: usize,
@@ -171,7 +180,8 @@ pub fn bake(
     progress(Phase::Compile);
     let artefact = clock.time(Phase::Compile, || compile(engine, &rewritten.wasm))?;
     let compiled = load_bytes(engine, &artefact)?;
-    let mut baked = Baked { plan: rewritten.plan, artefact, image: None, phases: Vec::new(), log: Vec::new() };
+    let mut baked =
+        Baked { plan: rewritten.plan, artefact, image: None, phases: Vec::new(), log: Vec::new() };
     if with_image {
         let identity = Identity {
             recipe: RecipeId::from_bytes(recipe.id(blake3::hash(module).as_bytes())),
@@ -271,7 +281,8 @@ impl<'a> Oven<'a> {
             recipe: *self.identity.recipe.as_bytes(),
         };
         let made = Faaslet::unbooted(slot, &self.function, &self.exchange, &stage, self.deadline);
-        let mut faaslet = made.await.map_err(|error| BakeError::Initialise(self.refused(&error)))?;
+        let mut faaslet =
+            made.await.map_err(|error| BakeError::Initialise(self.refused(&error)))?;
         let (store, instance) = faaslet.parts();
         let capture = Capture::begin(store, &instance, &self.function.plan);
         let initialised = faaslet.initialise().await;

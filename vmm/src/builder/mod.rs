@@ -7,10 +7,10 @@ mod bake;
 mod in_process;
 pub mod process;
 
-pub use in_process::baked_function;
-pub use bake::{BakeError, BakeLimits, Baked, Phase, Recipe, bake};
 #[cfg(test)]
 pub(crate) use bake::drive;
+pub use bake::{BakeError, BakeLimits, Baked, Phase, Recipe, bake};
+pub use in_process::baked_function;
 
 #[cfg(test)]
 mod tests;

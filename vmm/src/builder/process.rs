@@ -13,7 +13,7 @@ use memfd::{FileSeal, Memfd, MemfdOptions};
 use serde::{Deserialize, Serialize};
 
 use super::bake::{Baked, Phase, Recipe, bake};
-use crate::cell::{read_all, Ticker};
+use crate::cell::{Ticker, read_all};
 use crate::engine;
 
 /// First argument of a builder's process.

@@ -33,7 +33,10 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("entry-type", &["\"faaslet_main\"", "found", "change its type"]),
     ("import-type", &["faaslet_v1.input_len", "found", "SDK"]),
     ("imported-memory", &["functions only", "memory env.memory", "--import-memory"]),
-    ("init-eat", &["initialisation", "unreachable", "init", "could not grow past 4 MiB", "--memory"]),
+    (
+        "init-eat",
+        &["initialisation", "unreachable", "init", "could not grow past 4 MiB", "--memory"],
+    ),
     ("init-exit", &["initialisation", "exit with status 3", "faaslet run"]),
     ("init-loop", &["initialisation", "deadline passed"]),
     ("init-trap", &["initialisation", "unreachable", "0: deep", "1: init"]),
@@ -54,7 +57,11 @@ fn what_an_image_cannot_hold_or_a_host_not_run_is_refused_and_the_message_says_w
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     let names: Vec<_> = files.iter().map(|f| f.file_stem().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, REFUSED.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "every guest is here");
+    assert_eq!(
+        names,
+        REFUSED.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        "every guest is here"
+    );
     let mut wrong = Vec::new();
     for (name, parts) in REFUSED {
         let module = guest(&format!("refused/{name}"));
@@ -149,7 +156,8 @@ fn bakes_once_more_when_it_is_told_to() {
 #[test]
 fn another_process_in_another_folder_makes_the_very_same_image() {
     let folder = tempfile::tempdir().unwrap();
-    let built_ones = ["hashes-rs", "constructors-cpp"].into_iter().filter(|name| built(name).is_some());
+    let built_ones =
+        ["hashes-rs", "constructors-cpp"].into_iter().filter(|name| built(name).is_some());
     for name in TWICE.into_iter().chain(built_ones) {
         let module = built(name).unwrap_or_else(|| guest(name));
         let to = folder.path().join(name);

@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 
 use faaslet_rewrite::{Plan, reserved};
-use faaslet_snapshot::image::{Global as GlobalImage, GlobalValue, Image, TableElement, TableImage};
+use faaslet_snapshot::image::{
+    Global as GlobalImage, GlobalValue, Image, TableElement, TableImage,
+};
 use wasmtime::{Func, Global, Instance, Ref, Store, Table, Val};
 
 use super::faaslet::MakeError;
@@ -24,10 +26,14 @@ pub(crate) fn monotonic_ns(image: &Image) -> u64 {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CaptureError {
     /// A global holds a reference to something outside the module.
-    #[error("expected plain values in globals at the end of the initialisation; global {0} holds a reference from outside; set it to null before the initialisation ends")]
+    #[error(
+        "expected plain values in globals at the end of the initialisation; global {0} holds a reference from outside; set it to null before the initialisation ends"
+    )]
     Global(u32),
     /// A table element does.
-    #[error("expected functions of this module in its tables at the end of the initialisation; table {table} element {element} holds a reference from outside; set it to null before the initialisation ends")]
+    #[error(
+        "expected functions of this module in its tables at the end of the initialisation; table {table} element {element} holds a reference from outside; set it to null before the initialisation ends"
+    )]
     Element {
         /// The table.
         table: u32,
@@ -125,8 +131,11 @@ impl Capture {
         let functions = functions.collect();
         let mut tables = Vec::new();
         for index in plan.tables.iter().filter(|t| t.changed).map(|t| t.index) {
-            let Some(table) = instance.get_table(&mut *store, &reserved::table(index)) else { continue };
-            let elements = (0..table.size(&*store)).map(|at| element(store, &table, at).ok().flatten());
+            let Some(table) = instance.get_table(&mut *store, &reserved::table(index)) else {
+                continue;
+            };
+            let elements =
+                (0..table.size(&*store)).map(|at| element(store, &table, at).ok().flatten());
             let elements = elements.collect();
             tables.push((index, table, elements));
         }
@@ -174,7 +183,9 @@ impl Capture {
             for at in 0..size {
                 let outside = CaptureError::Element { table: *index, element: at };
                 let Ok(now) = element(store, table, at) else { return Err(outside) };
-                if before.get(at as usize) == Some(&now) || (now.is_none() && at as usize >= before.len()) {
+                if before.get(at as usize) == Some(&now)
+                    || (now.is_none() && at as usize >= before.len())
+                {
                     continue;
                 }
                 let function = match now {

@@ -36,11 +36,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            memory_bytes: 256 << 20,
-            output_bytes: 64 << 20,
-            concurrency: 1024,
-            depth: 64,
-        }
+        Self { memory_bytes: 256 << 20, output_bytes: 64 << 20, concurrency: 1024, depth: 64 }
     }
 }

@@ -83,9 +83,11 @@ impl Process {
         let inboxes: Arc<[Inbox]> = rings.iter().map(|ring| Inbox::new(ring.waker())).collect();
         let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
         for (number, ring) in rings.into_iter().enumerate() {
-            let (inboxes, pagemap, ticker) = (Arc::clone(&inboxes), Arc::clone(pagemap), ticker.clone());
+            let (inboxes, pagemap, ticker) =
+                (Arc::clone(&inboxes), Arc::clone(pagemap), ticker.clone());
             let run = move || {
-                let ended = worker_thread::run(number, ring, inboxes, &pagemap, slots as usize, &ticker);
+                let ended =
+                    worker_thread::run(number, ring, inboxes, &pagemap, slots as usize, &ticker);
                 if let Err(error) = ended {
                     eprintln!("cell: worker {number}: {error}");
                 }
@@ -109,7 +111,8 @@ impl Process {
             if message.bytes.is_empty() {
                 return Ok(());
             }
-            let order = serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
+            let order =
+                serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
             let mut descriptors = message.descriptors.into_iter();
             match order {
                 Order::Start { .. } => return Err("started twice".into()),
@@ -152,7 +155,8 @@ impl Process {
         let (artefact, original, blob) = (next()?, next()?, next()?);
         let memory = if head.image { Some(next()?) } else { None };
         let blob = file::read_all(&File::from(blob)).map_err(|error| error.to_string())?;
-        let (plan, image) = blob.split_at_checked(head.plan_bytes).ok_or("the plan is cut short")?;
+        let (plan, image) =
+            blob.split_at_checked(head.plan_bytes).ok_or("the plan is cut short")?;
         let plan = serde_json::from_slice(plan).map_err(|error| error.to_string())?;
         let image = match memory {
             None => None,
@@ -163,7 +167,8 @@ impl Process {
         };
         let mut settings = config(head.settings, descriptors)?;
         if let Some(image) = &image {
-            let files = OpenFiles::decode(image.head().files()).map_err(|error| error.to_string())?;
+            let files =
+                OpenFiles::decode(image.head().files()).map_err(|error| error.to_string())?;
             settings = settings.with_open_files(files);
         }
         let module = engine::load(&self.engine, File::from(artefact));
@@ -190,7 +195,10 @@ impl Process {
 
 fn rings(descriptors: Vec<OwnedFd>, workers: usize) -> Result<Vec<CellEnd>, String> {
     if workers == 0 || descriptors.len() != workers * RING_DESCRIPTORS {
-        return Err(format!("expected two descriptors for each of {workers} workers; found {}", descriptors.len()));
+        return Err(format!(
+            "expected two descriptors for each of {workers} workers; found {}",
+            descriptors.len()
+        ));
     }
     let mut descriptors = descriptors.into_iter();
     let mut rings = Vec::with_capacity(workers);

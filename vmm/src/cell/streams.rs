@@ -42,7 +42,16 @@ pub(crate) struct Streams {
 impl Streams {
     /// Streams over `input`, with an output of at most `limit` bytes.
     pub(crate) fn new(input: Vec<u8>, limit: usize, command: bool, exchange: Exchange) -> Self {
-        Self { input, output: Vec::new(), limit, read: 0, command, lines: None, exchange, direct: false }
+        Self {
+            input,
+            output: Vec::new(),
+            limit,
+            read: 0,
+            command,
+            lines: None,
+            exchange,
+            direct: false,
+        }
     }
 
     /// The same over the streams of this process.

@@ -59,14 +59,8 @@ pub(crate) fn run(
     slots: usize,
     ticker: &Ticker,
 ) -> Result<(), ThreadError> {
-    let outside = ToOthers {
-        ring,
-        number,
-        inboxes,
-        chains: HashMap::new(),
-        next_chain: 0,
-        failed: None,
-    };
+    let outside =
+        ToOthers { ring, number, inboxes, chains: HashMap::new(), next_chain: 0, failed: None };
     let mut worker = Worker::new(number as u32, pagemap, slots, outside);
     let mut message = Vec::new();
     let mut told = Instant::now();
@@ -107,10 +101,7 @@ fn wait(worker: &mut Worker<ToOthers>, ticker: &Ticker) -> Result<(), ThreadErro
     Ok(())
 }
 
-fn take_messages(
-    worker: &mut Worker<ToOthers>,
-    message: &mut Vec<u8>,
-) -> Result<(), ThreadError> {
+fn take_messages(worker: &mut Worker<ToOthers>, message: &mut Vec<u8>) -> Result<(), ThreadError> {
     for _ in 0..MAX_MESSAGES_AT_ONCE {
         if !worker.outside().ring.try_recv(message)? {
             return Ok(());

@@ -36,7 +36,8 @@ impl Ticker {
     pub fn start(engine: &Engine) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (engine, ours) = (engine.clone(), Arc::clone(&shared));
-        let thread = thread::Builder::new().name("ticker".into()).spawn(move || tick(&engine, &ours))?;
+        let thread =
+            thread::Builder::new().name("ticker".into()).spawn(move || tick(&engine, &ours))?;
         Ok(Self { shared, thread: thread.thread().clone() })
     }
 

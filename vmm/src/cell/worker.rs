@@ -32,8 +32,8 @@ use faaslet_snapshot::slot::Slot;
 use super::audit::Audit;
 use super::call::{Answer, Call, Entry, Mode};
 use super::exchange::{Chain, Exchange, LogLine, Phase, Target};
-use super::function::Function;
 use super::faaslet::ScannerCell;
+use super::function::Function;
 use super::live::{Seat, live};
 use queues::Queued;
 use timers::{Sleeper, arm};
@@ -155,12 +155,7 @@ pub struct Worker<O> {
 
 impl<O: Outside> Worker<O> {
     /// A worker with at most `max_slots` slots.
-    pub fn new(
-        number: u32,
-        pagemap: &Arc<Pagemap>,
-        max_slots: usize,
-        outside: O,
-    ) -> Self {
+    pub fn new(number: u32, pagemap: &Arc<Pagemap>, max_slots: usize, outside: O) -> Self {
         Self {
             number,
             layout: Layout::default(),
@@ -249,9 +244,14 @@ impl<O: Outside> Worker<O> {
     /// Takes a call.
     pub fn submit(&mut self, number: u32, call: Call, origin: Origin) {
         if !self.functions.contains_key(&number) {
-            return self.deliver(origin, Answer::message(Outcome::Refused, "no such function in this cell"));
+            return self.deliver(
+                origin,
+                Answer::message(Outcome::Refused, "no such function in this cell"),
+            );
         }
-        if let Some(task) = self.idle_task(number, call.mode).or_else(|| self.make_room(number, call.mode)) {
+        if let Some(task) =
+            self.idle_task(number, call.mode).or_else(|| self.make_room(number, call.mode))
+        {
             return self.begin(task, call, origin);
         }
         let limit = self.max_slots;
@@ -542,7 +542,8 @@ impl<O: Outside> Worker<O> {
         match stays.function {
             Some(number) => self.submit(number, stays.call, Origin::Parent(parent)),
             None => {
-                let text = format!("expected a function {}; the tenant has none of this name", stays.name);
+                let text =
+                    format!("expected a function {}; the tenant has none of this name", stays.name);
                 self.deliver(Origin::Parent(parent), Answer::message(Outcome::Refused, text));
             }
         }
@@ -554,6 +555,8 @@ fn panicked(panic: &(dyn Any + Send)) -> Answer {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     tracing::error!(panic = text, "the host panicked in a call");
-    let text = format!("the host failed in this call, which is not the function's fault: {text}; report this");
+    let text = format!(
+        "the host failed in this call, which is not the function's fault: {text}; report this"
+    );
     Answer::message(Outcome::Lost, text)
 }

@@ -74,12 +74,10 @@ pub fn module(path: &Path, progress: &Progress) -> Result<Built, Failure> {
 }
 
 fn run(sdk: &Path, project: &Path, out: &Path) -> Result<(), Failure> {
-    let status = Command::new(sdk.join(BUILD))
-        .arg(project)
-        .arg(out)
-        .stdin(Stdio::null())
-        .status()
-        .map_err(|error| Failure::local(format!("cannot run {}", sdk.join(BUILD).display()), error))?;
+    let status =
+        Command::new(sdk.join(BUILD)).arg(project).arg(out).stdin(Stdio::null()).status().map_err(
+            |error| Failure::local(format!("cannot run {}", sdk.join(BUILD).display()), error),
+        )?;
     match status.code() {
         Some(0) => Ok(()),
         Some(NO_TOOLCHAIN) => {
@@ -90,7 +88,8 @@ fn run(sdk: &Path, project: &Path, out: &Path) -> Result<(), Failure> {
             Err(Failure::new(Code::Local, what))
         }
         Some(NO_PROJECT) => {
-            let what = format!("{} is not a project that can be built; see above", project.display());
+            let what =
+                format!("{} is not a project that can be built; see above", project.display());
             Err(Failure::new(Code::Usage, what))
         }
         _ => {
@@ -140,7 +139,8 @@ fn cache() -> Result<PathBuf, Failure> {
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty());
     let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
     let cache = cache.map(PathBuf::from).or_else(home).map(|cache| cache.join("faaslet"));
-    let cache = cache.ok_or_else(|| Failure::new(Code::Usage, "no folder for the cache: set HOME"))?;
+    let cache =
+        cache.ok_or_else(|| Failure::new(Code::Usage, "no folder for the cache: set HOME"))?;
     fs::create_dir_all(&cache)
         .map_err(|error| Failure::local(format!("cannot make {}", cache.display()), error))?;
     Ok(cache)

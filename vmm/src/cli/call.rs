@@ -86,10 +86,14 @@ impl Call {
         let reply = reply.map_err(|error| failure(&error))?;
         let took = started.elapsed();
         if context.output.json || self.output == Form::Json {
-            return context.output.show(&described(&reply, took), || described(&reply, took).to_string());
+            return context
+                .output
+                .show(&described(&reply, took), || described(&reply, took).to_string());
         }
         write_bytes(&reply.payload)?;
-        if std::io::stdout().is_terminal() && reply.payload.last().is_some_and(|last| *last != b'\n') {
+        if std::io::stdout().is_terminal()
+            && reply.payload.last().is_some_and(|last| *last != b'\n')
+        {
             write_bytes(b"\n")?;
         }
         tracing::debug!(run = duration(reply.timings.run), "answered");
@@ -103,8 +107,9 @@ impl Call {
         let stdin = self.file.as_ref().is_some_and(|file| file.as_os_str() == "-");
         match &self.file {
             Some(path) if !stdin => {
-                let file = std::fs::File::open(path)
-                    .map_err(|error| Failure::local(format!("cannot read {}", path.display()), error))?;
+                let file = std::fs::File::open(path).map_err(|error| {
+                    Failure::local(format!("cannot read {}", path.display()), error)
+                })?;
                 bounded(file, &path.display().to_string())
             }
             None if std::io::stdin().is_terminal() => Ok(Vec::new()),
@@ -118,7 +123,9 @@ fn bounded(source: impl Read, name: &str) -> Result<Vec<u8>, Failure> {
     let read = source.take(MAX_INPUT_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::local(format!("cannot read {name}"), error))?;
     if bytes.len() as u64 > MAX_INPUT_BYTES {
-        let what = format!("expected an input of at most {MAX_INPUT_BYTES} bytes; {name} has more; send a smaller one");
+        let what = format!(
+            "expected an input of at most {MAX_INPUT_BYTES} bytes; {name} has more; send a smaller one"
+        );
         return Err(Failure::new(Code::Refused, what));
     }
     Ok(bytes)
@@ -141,10 +148,11 @@ fn described(reply: &Reply, took: Duration) -> serde_json::Value {
 fn failure(error: &CallError) -> Failure {
     let code = match error {
         CallError::Failed { .. } | CallError::Trapped { .. } => Code::Function,
-        CallError::TimedOut { .. } => Code::TimedOut,
+        CallError::TimedOut { .. } | CallError::Refused { refusal: Refusal::Deadline, .. } => {
+            Code::TimedOut
+        }
         CallError::Lost { .. } | CallError::Unknown { .. } => Code::Lost,
         CallError::Connect(error) => return connect_failure(error),
-        CallError::Refused { refusal: Refusal::Deadline, .. } => Code::TimedOut,
         CallError::Refused { refusal: Refusal::Unauthorised, .. } => Code::Unreachable,
         CallError::Refused { .. } | CallError::NotSent(_) | CallError::Closed => Code::Refused,
     };

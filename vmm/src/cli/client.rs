@@ -46,6 +46,7 @@ pub enum Right {
 }
 
 /// Which monitor, and as whom.
+#[allow(clippy::doc_markdown, reason = "help is read on a terminal")]
 #[derive(Debug, Clone, clap::Args)]
 pub struct Target {
     /// The monitor's folder [default: $XDG_STATE_HOME/faaslet or ~/.local/state/faaslet]
@@ -132,7 +133,10 @@ impl Target {
         let file = if admin { ADMIN_TOKEN_FILE } else { DEFAULT_TOKEN_FILE };
         let path = self.folder()?.join(file);
         let text = fs::read_to_string(&path).map_err(|error| {
-            let what = format!("no token: cannot read {} ({error}); give one with --token", path.display());
+            let what = format!(
+                "no token: cannot read {} ({error}); give one with --token",
+                path.display()
+            );
             Failure::new(Code::Unreachable, what)
         })?;
         Ok(text.trim().to_owned())
@@ -199,7 +203,8 @@ impl Client {
             .map_err(|error| unreadable(&error))?;
         let text = if text.is_empty() { "null" } else { &text };
         serde_json::from_str(text).map_err(|error| {
-            let what = format!("expected JSON from the monitor; {error}; is it of another release?");
+            let what =
+                format!("expected JSON from the monitor; {error}; is it of another release?");
             Failure::new(Code::Unreachable, what)
         })
     }
@@ -282,7 +287,10 @@ fn checked(mut response: Response<Body>) -> Result<Response<Body>, Failure> {
     let text = response.body_mut().read_to_string().unwrap_or_default();
     Err(match serde_json::from_str::<Problem>(&text) {
         Ok(problem) => problem_failure(&problem),
-        Err(_) => Failure::new(Code::Unreachable, format!("expected a faaslet monitor; found an HTTP answer {status}")),
+        Err(_) => Failure::new(
+            Code::Unreachable,
+            format!("expected a faaslet monitor; found an HTTP answer {status}"),
+        ),
     })
 }
 
@@ -297,6 +305,10 @@ pub fn problem_failure(problem: &Problem) -> Failure {
     Failure::new(code, problem.detail.clone())
 }
 
+fn hex_digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
 /// A text as it may stand in a query.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -304,7 +316,7 @@ pub fn escaped(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-_./".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            escaped.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
         }
     }
     escaped

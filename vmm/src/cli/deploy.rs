@@ -76,8 +76,9 @@ impl Deploy {
 
     fn request(&self, module: String) -> Result<DeployRequest, Failure> {
         let warm = |path: &PathBuf| {
-            let bytes = std::fs::read(path)
-                .map_err(|error| Failure::local(format!("cannot read {}", path.display()), error))?;
+            let bytes = std::fs::read(path).map_err(|error| {
+                Failure::local(format!("cannot read {}", path.display()), error)
+            })?;
             Ok(BASE64_STANDARD.encode(bytes))
         };
         Ok(DeployRequest {
@@ -127,7 +128,8 @@ fn deploy(
 }
 
 fn lost(error: &dyn std::fmt::Display) -> Failure {
-    let what = format!("cannot tell whether it is deployed ({error}); look with `faaslet versions`");
+    let what =
+        format!("cannot tell whether it is deployed ({error}); look with `faaslet versions`");
     Failure::new(Code::Lost, what)
 }
 

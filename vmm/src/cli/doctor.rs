@@ -69,21 +69,22 @@ fn text(checks: &[Check]) -> String {
         text += format!("{mark} {:22} {}", check.name, check.found).trim_end();
         text.push('\n');
         if !check.good {
-            text += &format!("      costs: {}\n      mend:  {}\n", check.loss, check.mend);
+            text.extend(["      costs: ", &check.loss, "\n      mend:  ", &check.mend, "\n"]);
         }
     }
     let lacking = checks.iter().filter(|check| !check.good).count();
-    text += &match lacking {
-        0 => "this machine has everything\n".to_owned(),
-        1 => "one thing is missing\n".to_owned(),
-        _ => format!("{lacking} things are missing\n"),
-    };
+    match lacking {
+        0 => text.push_str("this machine has everything\n"),
+        1 => text.push_str("one thing is missing\n"),
+        _ => text.extend([&*lacking.to_string(), " things are missing\n"]),
+    }
     text
 }
 
 /// A small file of the kernel's.
 fn read(path: &str) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {path}: {error}"))?;
     Ok(text.trim().to_owned())
 }
 
@@ -139,7 +140,8 @@ fn toolchain() -> Check {
     let cache = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty());
     let home = || Some(Path::new(&std::env::var_os("HOME")?).join(".cache"));
     let cache = cache.map(Into::into).or_else(home).unwrap_or_default();
-    let folder = std::env::var_os("FAASLET_TOOLCHAIN").map_or(cache.join("faaslet/toolchain"), Into::into);
+    let folder =
+        std::env::var_os("FAASLET_TOOLCHAIN").map_or(cache.join("faaslet/toolchain"), Into::into);
     let tool = folder.join("bin/guest-cc");
     let state = match tool.exists() {
         true => Ok(folder.display().to_string()),

@@ -34,8 +34,8 @@ pub struct Env {
     /// The function
     name: String,
     /// Environment, as NAME=VALUE
-    #[arg(value_name = "NAME=VALUE", value_parser = parse::pair)]
-    env: Vec<(String, String)>,
+    #[arg(id = "env", value_name = "NAME=VALUE", value_parser = parse::pair)]
+    plain: Vec<(String, String)>,
     /// A secret, from a file
     #[arg(long, value_name = "NAME=FILE", value_parser = parse::pair)]
     secret_file: Vec<(String, String)>,
@@ -50,8 +50,9 @@ struct Done<'a> {
 
 pub fn ps(context: &Context) -> Result<(), Failure> {
     let functions: Vec<FunctionInfo> = context.target.http(Right::Tenant)?.get("/v1/functions")?;
-    let head =
-        ["NAME", "VERSION", "MODE", "IMAGE", "SIZE", "KEPT", "WARM", "CALLS", "ERRORS", "P50", "P99"];
+    let head = [
+        "NAME", "VERSION", "MODE", "IMAGE", "SIZE", "KEPT", "WARM", "CALLS", "ERRORS", "P50", "P99",
+    ];
     context.output.list(&functions, &head, || {
         let us = |us| if us == 0 { "-".to_owned() } else { duration(Duration::from_micros(us)) };
         functions
@@ -146,7 +147,7 @@ impl Env {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let path = format!("/v1/functions/{}/settings", self.name);
         let request = SettingsRequest {
-            env: self.env.into_iter().collect(),
+            env: self.plain.into_iter().collect(),
             secrets: secrets(&self.secret_file)?.into_iter().collect(),
         };
         let client = context.target.http(Right::Tenant)?;

@@ -119,8 +119,9 @@ impl Source {
     fn open(&self, context: &Context) -> Result<Fetched, Failure> {
         let path = PathBuf::from(&self.image);
         if path.is_file() {
-            let file = File::open(&path)
-                .map_err(|error| Failure::local(format!("cannot read {}", path.display()), error))?;
+            let file = File::open(&path).map_err(|error| {
+                Failure::local(format!("cannot read {}", path.display()), error)
+            })?;
             return Ok(Fetched { file, path, temporary: false });
         }
         let id = full_id(context, &self.image, Right::Tenant)?;
@@ -254,7 +255,9 @@ fn text(value: &Value) -> String {
 fn full_id(context: &Context, beginning: &str, right: Right) -> Result<String, Failure> {
     let hex = beginning.len() <= ID_DIGITS && beginning.bytes().all(|b| b.is_ascii_hexdigit());
     if !hex || beginning.is_empty() {
-        let what = format!("expected a file or the beginning of an image's id; found {beginning:?}; see `faaslet images`");
+        let what = format!(
+            "expected a file or the beginning of an image's id; found {beginning:?}; see `faaslet images`"
+        );
         return Err(Failure::new(Code::Refused, what));
     }
     let images: Vec<ImageInfo> = context.target.http(right)?.get("/v1/images")?;
@@ -264,8 +267,14 @@ fn full_id(context: &Context, beginning: &str, right: Right) -> Result<String, F
     ids.dedup();
     match ids.as_slice() {
         [id] => Ok(id.clone()),
-        [] => Err(Failure::new(Code::Refused, format!("no image begins with {beginning}; see `faaslet images`"))),
-        _ => Err(Failure::new(Code::Refused, format!("{} images begin with {beginning}; give more of the id", ids.len()))),
+        [] => Err(Failure::new(
+            Code::Refused,
+            format!("no image begins with {beginning}; see `faaslet images`"),
+        )),
+        _ => Err(Failure::new(
+            Code::Refused,
+            format!("{} images begin with {beginning}; give more of the id", ids.len()),
+        )),
     }
 }
 
@@ -322,7 +331,12 @@ impl Gc {
         let info: GcInfo = client.json(Method::POST, &path, None::<&()>)?;
         context.output.show(&info, || {
             let did = if info.dry_run { "would remove" } else { "removed" };
-            format!("{did} {} old versions and {} files, {}", info.versions, info.files, bytes(info.bytes))
+            format!(
+                "{did} {} old versions and {} files, {}",
+                info.versions,
+                info.files,
+                bytes(info.bytes)
+            )
         })
     }
 }

@@ -26,10 +26,8 @@ pub struct Logs {
 impl Logs {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.target.http(Right::Tenant)?;
-        let path = format!(
-            "/v1/functions/{}/logs?lines={}&follow={}",
-            self.name, self.lines, self.follow
-        );
+        let path =
+            format!("/v1/functions/{}/logs?lines={}&follow={}", self.name, self.lines, self.follow);
         let lines = BufReader::new(client.stream(Method::GET, &path, None::<&()>)?).lines();
         for line in lines {
             let line = line.map_err(|error| Failure::local("the log ended", error))?;

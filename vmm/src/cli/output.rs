@@ -23,7 +23,7 @@ impl Output {
         head: &[&str],
         rows: impl FnOnce() -> Vec<Vec<String>>,
     ) -> Result<(), Failure> {
-        if self.json { self.value(value) } else { write_all(&table(head, rows())) }
+        if self.json { json(value) } else { write_all(&table(head, rows())) }
     }
 
     /// Shows a value as JSON, or a text.
@@ -32,14 +32,14 @@ impl Output {
         value: &T,
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
-        if self.json { self.value(value) } else { write_all(&format!("{}\n", text())) }
+        if self.json { json(value) } else { write_all(&format!("{}\n", text())) }
     }
+}
 
-    fn value<T: Serialize>(self, value: &T) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(value)
-            .map_err(|error| Failure::local("cannot show the result", error))?;
-        write_all(&format!("{text}\n"))
-    }
+fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::local("cannot show the result", error))?;
+    write_all(&format!("{text}\n"))
 }
 
 /// Writes to standard output; a reader that has gone is no failure.

@@ -120,7 +120,8 @@ impl Run {
         limits: Limits,
         direct: &Arc<Direct>,
     ) -> Result<Arc<Function>, Failure> {
-        let compiled = engine::load_bytes(engine, &baked.artefact).map_err(|error| local(&error))?;
+        let compiled =
+            engine::load_bytes(engine, &baked.artefact).map_err(|error| local(&error))?;
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let source = Source {
             number: 0,
@@ -146,7 +147,8 @@ impl Run {
         let usage = |error: &dyn std::fmt::Display| Failure::new(Code::Usage, error.to_string());
         let program = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let args: Vec<String> = std::iter::once(program).chain(self.args.iter().cloned()).collect();
-        let folders = self.folders.iter().map(|folder| preopen(folder)).collect::<Result<_, _>>()?;
+        let folders =
+            self.folders.iter().map(|folder| preopen(folder)).collect::<Result<_, _>>()?;
         Settings::new(&args, &self.env, folders).map_err(|error| usage(&error))
     }
 
@@ -155,7 +157,14 @@ impl Run {
         worker.add(function);
         let deadline = Instant::now() + self.timeout.unwrap_or(DEFAULT_TIMEOUT);
         let entry = self.invoke.clone().map_or(Entry::Main, Entry::Export);
-        let call = Call { id: rand::random(), attempt: 1, mode: Mode::Fresh, entry, input, ..Call::making(deadline) };
+        let call = Call {
+            id: rand::random(),
+            attempt: 1,
+            mode: Mode::Fresh,
+            entry,
+            input,
+            ..Call::making(deadline)
+        };
         worker.submit(0, call, Origin::Outside(CALL));
         loop {
             if let Some(answer) = worker.outside().answer.take() {
@@ -177,7 +186,8 @@ fn preopen(text: &str) -> Result<Preopen, Failure> {
         Failure::new(Code::Usage, what)
     };
     let (host, guest) = text.split_once("::").ok_or_else(usage)?;
-    let (guest, read_only) = guest.strip_suffix(":ro").map_or((guest, false), |guest| (guest, true));
+    let (guest, read_only) =
+        guest.strip_suffix(":ro").map_or((guest, false), |guest| (guest, true));
     if host.is_empty() || guest.is_empty() {
         return Err(usage());
     }
@@ -185,7 +195,8 @@ fn preopen(text: &str) -> Result<Preopen, Failure> {
         true => Ok(folder),
         false => Err(std::io::ErrorKind::NotADirectory.into()),
     });
-    let folder = opened.map_err(|error| Failure::local(format!("cannot open the folder {host}"), error))?;
+    let folder =
+        opened.map_err(|error| Failure::local(format!("cannot open the folder {host}"), error))?;
     Ok(Preopen::new(guest, OwnedFd::from(folder), read_only))
 }
 

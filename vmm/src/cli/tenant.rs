@@ -34,6 +34,7 @@ pub struct Name {
 }
 
 /// Grant a folder of this host to a tenant.
+#[allow(clippy::doc_markdown, reason = "help is read on a terminal")]
 #[derive(Debug, clap::Args)]
 pub struct Grant {
     /// The tenant

@@ -1,12 +1,15 @@
 //! `up`: the monitor, in the foreground.
 
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use faaslet_net::server::Server;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Context;
@@ -47,16 +50,18 @@ impl Up {
         logging(&self.log, self.log_json)?;
         let dir = context.target.folder()?;
         let config = self.flags.config(dir)?;
+        // From here on a signal means a drain, also while it starts.
+        let end = Ending::new()?;
         let _awake = config.low_latency.then(keep_awake).transpose()?;
         let drain = config.drain;
         let running = Running::start(config)?;
         running.greet(context.output.json)?;
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        wait_for_signal()?;
+        end.wait();
         tracing::info!(in_flight = running.monitor.calls_in_flight(), "draining");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        running.stop(drain)
+        running.stop(drain, &end)
     }
 }
 
@@ -96,12 +101,11 @@ impl Running {
         ))
     }
 
-    fn stop(self, drain: std::time::Duration) -> Result<(), Failure> {
+    fn stop(self, drain: Duration, end: &Ending) -> Result<(), Failure> {
         let failed = |error: std::io::Error| Failure::local("the monitor did not end well", error);
         drop(self.address);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         // The endpoint's thread drives the cells too, so it ends last.
-        runtime.map_err(failed)?.block_on(self.monitor.drain());
+        end.runtime.block_on(self.monitor.drain());
         self.quic.drain(drain);
         self.http.stop();
         drop(self.monitor);
@@ -124,7 +128,8 @@ impl AddressFile {
             .map_err(|error| Failure::local("cannot write the address", error))?;
         let new = path.with_extension("new");
         let written = fs::write(&new, text + "\n").and_then(|()| fs::rename(&new, &path));
-        written.map_err(|error| Failure::local(format!("cannot write {}", path.display()), error))?;
+        written
+            .map_err(|error| Failure::local(format!("cannot write {}", path.display()), error))?;
         Ok(Self { path, address })
     }
 }
@@ -136,18 +141,36 @@ impl Drop for AddressFile {
     }
 }
 
-fn wait_for_signal() -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::local("cannot wait for signals", error);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(failed)?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        Ok(())
-    })
+/// SIGTERM and Ctrl-C.
+struct Ending {
+    runtime: Runtime,
+    signals: RefCell<[Signal; 2]>,
+}
+
+impl Ending {
+    fn new() -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::local("cannot wait for signals", error);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(failed)?;
+        let signals = {
+            let _entered = runtime.enter();
+            let listen = |kind| signal(kind).map_err(failed);
+            [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?]
+        };
+        Ok(Self { runtime, signals: RefCell::new(signals) })
+    }
+
+    /// Waits for one.
+    fn wait(&self) {
+        let mut signals = self.signals.borrow_mut();
+        let [terminate, interrupt] = &mut *signals;
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        });
+    }
 }
 
 fn logging(filter: &str, json: bool) -> Result<(), Failure> {
@@ -156,7 +179,11 @@ fn logging(filter: &str, json: bool) -> Result<(), Failure> {
         Failure::new(Code::Usage, what)
     })?;
     let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { logger.json().init() } else { logger.init() }
+    if json {
+        logger.json().init()
+    } else {
+        logger.init()
+    }
     Ok(())
 }
 
@@ -169,7 +196,9 @@ fn keep_awake() -> Result<File, Failure> {
     };
     hold().map_err(|error: std::io::Error| {
         Failure::local(
-            format!("--low-latency: cannot hold {LATENCY_FILE}; run as root, or leave the flag out"),
+            format!(
+                "--low-latency: cannot hold {LATENCY_FILE}; run as root, or leave the flag out"
+            ),
             error,
         )
     })

@@ -40,10 +40,14 @@ impl Hasher for KeyHasher {
 #[derive(Debug, thiserror::Error)]
 pub enum ArtefactError {
     /// Cranelift refused the module.
-    #[error("expected a module that compiles; {0:#}; build it with a newer toolchain or fewer features")]
+    #[error(
+        "expected a module that compiles; {0:#}; build it with a newer toolchain or fewer features"
+    )]
     Compile(wasmtime::Error),
     /// The bytes are not an artefact of this engine.
-    #[error("expected an artefact of this Wasmtime and this processor; {0:#}; deploy the function again to recompile it")]
+    #[error(
+        "expected an artefact of this Wasmtime and this processor; {0:#}; deploy the function again to recompile it"
+    )]
     Load(wasmtime::Error),
 }
 

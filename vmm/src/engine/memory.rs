@@ -51,9 +51,9 @@ impl SlotMemories {
         if ty.is_64() || ty.is_shared() {
             return Err("expected an unshared 32-bit memory: the rewrite refuses others".into());
         }
-        let base = SLOT.take().ok_or(
-            "expected one memory for each instance, made inside with_slot; found another",
-        )?;
+        let base = SLOT
+            .take()
+            .ok_or("expected one memory for each instance, made inside with_slot; found another")?;
         Ok(Box::new(SlotMemory::new(base)))
     }
 }

@@ -12,4 +12,4 @@ mod sys;
 pub(crate) use artefact::load_bytes;
 pub use artefact::{ArtefactError, compile, fingerprint, load};
 pub use config::{EPOCH_TICK, FIBER_STACK_BYTES, engine};
-pub use memory::{with_slot, FULL_MEMORY_BYTES};
+pub use memory::{FULL_MEMORY_BYTES, with_slot};

@@ -29,9 +29,7 @@ pub fn role(app: &App, headers: &HeaderMap) -> Result<Role, Problem> {
     })?;
     let role = app.monitor().store.authenticate(&token);
     role.map_err(crate::monitor::StoreError::from)?.ok_or_else(|| {
-        Problem::unauthorised(
-            "the token is not valid; `faaslet tenant token NAME` makes a new one",
-        )
+        Problem::unauthorised("the token is not valid; `faaslet tenant token NAME` makes a new one")
     })
 }
 

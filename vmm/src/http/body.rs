@@ -89,7 +89,9 @@ pub async fn whole(
     budget: &Budget,
 ) -> Result<(Bytes, Held), Problem> {
     let too_large = || {
-        Problem::too_large(format!("expected a body of at most {limit} bytes; found more; send less"))
+        Problem::too_large(format!(
+            "expected a body of at most {limit} bytes; found more; send less"
+        ))
     };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if announced.and_then(|length| length.parse::<usize>().ok()).is_some_and(|len| len > limit) {
@@ -129,8 +131,9 @@ pub async fn json<T: DeserializeOwned>(
     budget: &Budget,
 ) -> Result<T, Problem> {
     let (bytes, _held) = whole(body, headers, limit, budget).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::bad_request(format!("expected the JSON of openapi.json; {error}")))
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::bad_request(format!("expected the JSON of openapi.json; {error}"))
+    })
 }
 
 #[cfg(test)]

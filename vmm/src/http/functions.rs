@@ -15,9 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::auth::{Acting, Function};
 use super::body::{self, MAX_JSON_BYTES};
 use super::{App, stream};
-use crate::api::{
-    FunctionInfo, LogRecord, Problem, RollbackRequest, SettingsRequest, VersionInfo,
-};
+use crate::api::{FunctionInfo, LogRecord, Problem, RollbackRequest, SettingsRequest, VersionInfo};
 
 /// GET `/v1/functions`.
 pub(super) async fn list(State(app): State<App>, tenant: Acting) -> Json<Vec<FunctionInfo>> {
@@ -111,18 +109,24 @@ fn follow(
     name: String,
     seen: u64,
 ) -> impl Stream<Item = Bytes> {
-    futures_util::stream::unfold((live, tenant, name, seen), async |(mut live, tenant, name, seen)| {
-        loop {
-            match live.recv().await {
-                Ok((whose, record))
-                    if whose == tenant && record.function == name && record.sequence > seen =>
-                {
-                    return Some((stream::line(&record), (live, tenant, name, record.sequence)));
+    futures_util::stream::unfold(
+        (live, tenant, name, seen),
+        async |(mut live, tenant, name, seen)| {
+            loop {
+                match live.recv().await {
+                    Ok((whose, record))
+                        if whose == tenant && record.function == name && record.sequence > seen =>
+                    {
+                        return Some((
+                            stream::line(&record),
+                            (live, tenant, name, record.sequence),
+                        ));
+                    }
+                    // What a slow reader missed shows in the sequence numbers.
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
                 }
-                // What a slow reader missed shows in the sequence numbers.
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return None,
             }
-        }
-    })
+        },
+    )
 }

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use faaslet_snapshot::image::Head;
 use serde::Deserialize;
 
+use super::App;
 use super::auth::{Acting, Operator};
 use super::modules::received;
-use super::App;
 use crate::api::{ImageInfo, Problem};
 
 /// Bytes of an image that are read at once.

@@ -114,9 +114,9 @@ fn mode(parts: &Parts) -> Result<Option<Mode>, Problem> {
         None => Ok(None),
         Some("fork") => Ok(Some(Mode::Fork)),
         Some("fresh") => Ok(Some(Mode::Fresh)),
-        Some(other) => {
-            Err(Problem::bad_request(format!("expected {MODE} to be fork or fresh; found {other:?}")))
-        }
+        Some(other) => Err(Problem::bad_request(format!(
+            "expected {MODE} to be fork or fresh; found {other:?}"
+        ))),
     }
 }
 
@@ -247,7 +247,10 @@ mod tests {
     #[test]
     fn mode_and_timeout_come_from_headers_or_the_query() {
         assert_eq!(mode(&parts("/f/a?faaslet-mode=fresh", &[])), Ok(Some(Mode::Fresh)));
-        assert_eq!(mode(&parts("/f/a?faaslet-mode=fresh", &[(MODE, "fork")])), Ok(Some(Mode::Fork)));
+        assert_eq!(
+            mode(&parts("/f/a?faaslet-mode=fresh", &[(MODE, "fork")])),
+            Ok(Some(Mode::Fork))
+        );
         assert_eq!(mode(&parts("/f/a", &[])), Ok(None));
         assert_eq!(mode(&parts("/f/a", &[(MODE, "x")])).unwrap_err().status, 400);
         assert_eq!(
@@ -255,7 +258,11 @@ mod tests {
             Ok(Some(Duration::from_millis(5)))
         );
         for bad in ["0", "-1", "x", "99999999999"] {
-            assert_eq!(timeout(&parts("/f/a", &[(TIMEOUT, bad)])).unwrap_err().status, 400, "{bad}");
+            assert_eq!(
+                timeout(&parts("/f/a", &[(TIMEOUT, bad)])).unwrap_err().status,
+                400,
+                "{bad}"
+            );
         }
     }
 

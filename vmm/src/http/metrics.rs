@@ -12,6 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::monitor::{CellMeasure, FunctionMeasure, Measures, OUTCOMES};
 
+/// Name, meaning and value of what a cell counts.
+type OfCell = (&'static str, &'static str, fn(&CellMeasure) -> u64);
 /// A gauge of seconds and the like.
 type Real = Gauge<f64, AtomicU64>;
 
@@ -77,7 +79,7 @@ fn functions(registry: &mut Registry, functions: &[FunctionMeasure]) {
 }
 
 fn cells(registry: &mut Registry, cells: &[CellMeasure]) {
-    let gauges: [(&str, &str, fn(&CellMeasure) -> u64); 3] = [
+    let gauges: [OfCell; 3] = [
         ("slots", "Slots that hold an instance", |cell| u64::from(cell.counts.slots)),
         ("slots_idle", "Of these, idle ones", |cell| u64::from(cell.counts.idle)),
         ("calls_queued", "Calls that wait for a slot", |cell| u64::from(cell.counts.queued)),
@@ -90,7 +92,7 @@ fn cells(registry: &mut Registry, cells: &[CellMeasure]) {
         }
         registry.register(name, help, family);
     }
-    let counters: [(&str, &str, fn(&CellMeasure) -> u64); 2] = [
+    let counters: [OfCell; 2] = [
         ("resets", "Resets done by cells that run", |cell| cell.counts.resets),
         ("reset_mismatches", "Sampled resets that differed from the image; must be 0", |cell| {
             cell.counts.mismatches

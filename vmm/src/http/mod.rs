@@ -56,7 +56,9 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The address cannot be listened on.
-    #[error("cannot listen on TCP {address}: {source}; is another monitor running there? choose an address with --http or --http-tls")]
+    #[error(
+        "cannot listen on TCP {address}: {source}; is another monitor running there? choose an address with --http or --http-tls"
+    )]
     Address {
         /// The address.
         address: SocketAddr,
@@ -151,7 +153,7 @@ fn serve_within(
         Some(tls) => {
             let acceptor = tls_acceptor(&runtime, &certificates)?.acceptor(limit);
             Some(serve_tls(tls, acceptor, &handle, app, bounds)?)
-        },
+        }
     };
     drop(entered);
     Ok(HttpServer { address, tls_address, handle, runtime: Some(runtime) })

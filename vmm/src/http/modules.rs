@@ -45,8 +45,7 @@ pub(super) async fn received<T: Send + 'static>(
     put: impl FnOnce(&mut dyn Read) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let (parts, receive) = mpsc::channel(MAX_PARTS);
-    let put =
-        tokio::task::spawn_blocking(move || put(&mut Parts { receive, now: Bytes::new() }));
+    let put = tokio::task::spawn_blocking(move || put(&mut Parts { receive, now: Bytes::new() }));
     let sent = send(body.into_data_stream(), limit, &parts).await;
     if sent.is_err() {
         // An upload that stops must not be taken for one that is whole.

@@ -109,7 +109,9 @@ impl From<FunctionError> for Problem {
     fn from(error: FunctionError) -> Self {
         let text = error.to_string();
         match error {
-            FunctionError::Unknown(_) | FunctionError::UnknownVersion { .. } => Self::not_found(text),
+            FunctionError::Unknown(_) | FunctionError::UnknownVersion { .. } => {
+                Self::not_found(text)
+            }
             FunctionError::Db(error) => internal(&error),
             _ => Self::refused(text),
         }
@@ -121,10 +123,12 @@ impl From<TenantError> for Problem {
         let text = error.to_string();
         match error {
             TenantError::Exists(_) => Self::conflict(text),
-            TenantError::Unknown(_) | TenantError::NotGranted { .. } | TenantError::UnknownToken(_) => {
-                Self::not_found(text)
+            TenantError::Unknown(_)
+            | TenantError::NotGranted { .. }
+            | TenantError::UnknownToken(_) => Self::not_found(text),
+            TenantError::TooManyGrants(_) | TenantError::TooManyTokens { .. } => {
+                Self::refused(text)
             }
-            TenantError::TooManyGrants(_) | TenantError::TooManyTokens { .. } => Self::refused(text),
             TenantError::Random(_) | TenantError::Db(_) => internal(&text),
         }
     }
@@ -155,7 +159,9 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Store(error) => error.into(),
-            AdminError::NoFunction(_) | AdminError::NoImage(_) => Self::not_found(error.to_string()),
+            AdminError::NoFunction(_) | AdminError::NoImage(_) => {
+                Self::not_found(error.to_string())
+            }
             AdminError::Image(_) => Self::refused(error.to_string()),
             AdminError::Put(error) => error.into(),
             AdminError::Remove(RemoveError::InUse { .. }) => Self::conflict(error.to_string()),

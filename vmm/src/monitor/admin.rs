@@ -167,13 +167,18 @@ impl Monitor {
     pub fn functions(&self, tenant: &str) -> Vec<FunctionInfo> {
         let link = self.functions.tenant(tenant).current();
         let slots = link.map_or(0, |link| link.counts().slots);
-        self.functions.of(tenant).iter().map(|deployed| self.function_info(deployed, slots)).collect()
+        self.functions
+            .of(tenant)
+            .iter()
+            .map(|deployed| self.function_info(deployed, slots))
+            .collect()
     }
 
     fn function_info(&self, deployed: &Deployed, warm_slots: u32) -> FunctionInfo {
         let stats = deployed.stats.snapshot();
         let image = deployed.deployment().image;
-        let size = |blob| self.store.blob_path(BlobKind::Image, blob).metadata().map_or(0, |m| m.len());
+        let size =
+            |blob| self.store.blob_path(BlobKind::Image, blob).metadata().map_or(0, |m| m.len());
         FunctionInfo {
             name: deployed.name().to_owned(),
             version: deployed.version.version,

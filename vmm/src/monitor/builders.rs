@@ -41,10 +41,14 @@ pub enum BuildError {
     #[error("{0}")]
     Refused(String),
     /// The builder died over it.
-    #[error("expected the builder to survive this module; it ended by {0}; the module uses more memory or time than a bake may")]
+    #[error(
+        "expected the builder to survive this module; it ended by {0}; the module uses more memory or time than a bake may"
+    )]
     Died(String),
     /// It took too long.
-    #[error("expected a bake within {BAKE_LIMIT:?}; it took longer; make the initialisation shorter")]
+    #[error(
+        "expected a bake within {BAKE_LIMIT:?}; it took longer; make the initialisation shorter"
+    )]
     TooLong,
 }
 

@@ -18,7 +18,10 @@ use std::time::Duration;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use faaslet_sandbox::cgroup;
 use faaslet_snapshot::image::{Head, OpenError};
-use faaslet_store::{BlobKind, Deployment, FunctionName, Hash, ImageRef, Mode as StoreMode, PutError, Secret, Settings};
+use faaslet_store::{
+    BlobKind, Deployment, FunctionName, Hash, ImageRef, Mode as StoreMode, PutError, Secret,
+    Settings,
+};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::builders::{self, BuildError, Built};
@@ -124,7 +127,10 @@ impl Monitor {
         events: &(dyn Fn(DeployEvent) + Send + Sync),
     ) -> Result<DeployedInfo, DeployError> {
         let module: Hash = request.module.parse().map_err(|_| {
-            DeployError::Request(format!("expected the hash of an uploaded module; found {:?}", request.module))
+            DeployError::Request(format!(
+                "expected the hash of an uploaded module; found {:?}",
+                request.module
+            ))
         })?;
         let recipe = self.recipe(&function, &request)?;
         let image = request.mode == Mode::Fork;
@@ -137,7 +143,11 @@ impl Monitor {
         Ok(info)
     }
 
-    fn recipe(&self, function: &FunctionName, request: &DeployRequest) -> Result<Recipe, DeployError> {
+    fn recipe(
+        &self,
+        function: &FunctionName,
+        request: &DeployRequest,
+    ) -> Result<Recipe, DeployError> {
         let secret = self.store.tenant_secret(&function.tenant).map_err(StoreError::from)?;
         let mut warm = Vec::with_capacity(request.warm.len());
         for input in &request.warm {
@@ -151,7 +161,8 @@ impl Monitor {
                 "expected at most {MAX_WARM_BYTES} bytes of warm-up inputs; found more; give fewer"
             )));
         }
-        let memory_bytes = request.memory_bytes.map_or(self.config.limits.memory_bytes, |b| b as usize);
+        let memory_bytes =
+            request.memory_bytes.map_or(self.config.limits.memory_bytes, |b| b as usize);
         let function = Limits { memory_bytes, ..self.config.limits };
         let limits = BakeLimits { function, ..BakeLimits::default() };
         let initialise_ms = request.initialise_ms.unwrap_or(limits.initialise_ms);
@@ -273,7 +284,11 @@ impl Monitor {
     ) -> Result<faaslet_store::VersionInfo, DeployError> {
         let settings = (!request.env.is_empty() || !request.secrets.is_empty()).then(|| Settings {
             env: request.env.iter().cloned().collect(),
-            secrets: request.secrets.iter().map(|(k, v)| (k.clone(), Secret::new(v.clone()))).collect(),
+            secrets: request
+                .secrets
+                .iter()
+                .map(|(k, v)| (k.clone(), Secret::new(v.clone())))
+                .collect(),
         });
         let version = self.store.deploy(function, &deployment, settings.as_ref())?;
         Ok(self.store.version(function, version).map_err(StoreError::from)?)
@@ -287,7 +302,11 @@ impl Monitor {
             image: files.image.map(|image| image.id.to_string()),
             artefact_bytes: size(BlobKind::Artefact, files.artefact),
             image_bytes: files.image.map_or(0, |image| size(BlobKind::Image, image.blob)),
-            phases: files.phases.iter().map(|(phase, took)| (*phase, took.as_micros() as u64)).collect(),
+            phases: files
+                .phases
+                .iter()
+                .map(|(phase, took)| (*phase, took.as_micros() as u64))
+                .collect(),
         }
     }
 
@@ -299,7 +318,8 @@ impl Monitor {
     ) {
         let tenant = self.functions.tenant(function.tenant.as_str());
         let before = self.functions.get(function.tenant.as_str(), function.name.as_str());
-        let stats = before.map_or_else(|| Arc::new(Stats::default()), |before| Arc::clone(&before.stats));
+        let stats =
+            before.map_or_else(|| Arc::new(Stats::default()), |before| Arc::clone(&before.stats));
         let deployed = Arc::new(Deployed::new(tenant, function, version, stats));
         if let Some(before) = self.functions.put(deployed) {
             self.forget(&before);
@@ -316,7 +336,10 @@ impl Monitor {
     }
 
     /// Sees to it that code for this processor is there.
-    pub(super) async fn fit_artefact(self: &Arc<Self>, deployed: &Deployed) -> Result<(), LoadError> {
+    pub(super) async fn fit_artefact(
+        self: &Arc<Self>,
+        deployed: &Deployed,
+    ) -> Result<(), LoadError> {
         let module = deployed.deployment().module;
         let label = self.artefact_label(module);
         let there = self.store.by_label(BlobKind::Artefact, label).map_err(StoreError::from)?;

@@ -138,11 +138,14 @@ pub struct Functions {
 impl Functions {
     /// The tenant of this name; made when it is asked for first.
     pub fn tenant(&self, name: &str) -> Arc<TenantCell> {
-        if let Some(tenant) = self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(tenant) = self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(name)
+        {
             return Arc::clone(tenant);
         }
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tenants.entry(name.to_owned()).or_insert_with(|| Arc::new(TenantCell::new(name))))
+        Arc::clone(
+            tenants.entry(name.to_owned()).or_insert_with(|| Arc::new(TenantCell::new(name))),
+        )
     }
 
     /// The tenants that have been asked for.

@@ -265,7 +265,10 @@ impl CellLink {
                 let answer = Answer {
                     outcome,
                     body: body.to_vec(),
-                    response: ResponseHead { status: status.to_native(), headers: headers.to_vec() },
+                    response: ResponseHead {
+                        status: status.to_native(),
+                        headers: headers.to_vec(),
+                    },
                     ran: Duration::from_nanos(ran_ns.to_native()),
                 };
                 self.answer(number, call.to_native(), answer);
@@ -543,7 +546,8 @@ async fn order_start(
     };
     let failed = |error: &dyn std::fmt::Display| CellError::Start(error.to_string());
     let bytes = serde_json::to_vec(&order).map_err(|error| failed(&error))?;
-    let fds: Vec<_> = fds.iter().flat_map(|ring| [ring.memory.as_fd(), ring.bell.as_fd()]).collect();
+    let fds: Vec<_> =
+        fds.iter().flat_map(|ring| [ring.memory.as_fd(), ring.bell.as_fd()]).collect();
     socket.send(&bytes, &fds).await.map_err(|error| failed(&error))
 }
 

@@ -43,7 +43,9 @@ pub enum LoadError {
     #[error(transparent)]
     Folder(#[from] DetachError),
     /// A folder that the operator has taken back.
-    #[error("expected the folder {0} to be granted to the tenant; it is not any more; ask the operator for `faaslet tenant grant`")]
+    #[error(
+        "expected the folder {0} to be granted to the tenant; it is not any more; ask the operator for `faaslet tenant grant`"
+    )]
     NotGranted(String),
     /// Compiling for this processor again failed.
     #[error("cannot compile {name} for this processor: {message}")]
@@ -152,9 +154,11 @@ impl Parts {
     fn open(monitor: &Monitor, deployed: &Deployed) -> Result<Self, LoadError> {
         let deployment = deployed.deployment();
         let label = monitor.artefact_label(deployment.module);
-        let artefact = monitor.store.by_label(BlobKind::Artefact, label).map_err(StoreError::from)?;
+        let artefact =
+            monitor.store.by_label(BlobKind::Artefact, label).map_err(StoreError::from)?;
         let artefact = artefact.unwrap_or(deployment.artefact);
-        let open = |kind, hash| monitor.store.open_blob_checked(kind, hash).map_err(StoreError::from);
+        let open =
+            |kind, hash| monitor.store.open_blob_checked(kind, hash).map_err(StoreError::from);
         let mut plan = Vec::new();
         open(BlobKind::Plan, deployment.plan)?.read_to_end(&mut plan)?;
         let image = image(monitor, deployed)?;

@@ -2,9 +2,9 @@
 
 use faaslet_store::BlobKind;
 
+use super::Monitor;
 use super::link::WorkerCounts;
 use super::stats::Snapshot;
-use super::Monitor;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Default)]

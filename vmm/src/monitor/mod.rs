@@ -32,7 +32,9 @@ use faaslet_abi::Outcome;
 use faaslet_net::server::{BindError, Server, ServerConfig};
 use faaslet_net::tls::{self, TlsError};
 use faaslet_sandbox::cgroup::{self, Cgroups};
-use faaslet_store::{BlobError, BlobKind, DbError, FunctionError, FunctionName, Hash, NameError, Store, TenantError};
+use faaslet_store::{
+    BlobError, BlobKind, DbError, FunctionError, FunctionName, Hash, NameError, Store, TenantError,
+};
 use tokio::runtime::Handle;
 
 pub use admin::AdminError;
@@ -142,7 +144,8 @@ impl Monitor {
         let tls = tls::server_config(&keys)?;
         let listen = config.listen;
         let handler = Arc::new(quic::Ingress::default());
-        let server = Server::bind(listen, &tls, ServerConfig::default(), Arc::clone(&handler) as _)?;
+        let server =
+            Server::bind(listen, &tls, ServerConfig::default(), Arc::clone(&handler) as _)?;
         let monitor = Arc::new(Self {
             config,
             store,

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use faaslet_abi::Outcome as AbiOutcome;
 use faaslet_net::server::{CallRef, Handler, ReplySink, Tenant};
-use faaslet_net::{Call, CancelReason, Mode as NetMode, Outcome, Refusal as NetRefusal, Reply, Timings};
+use faaslet_net::{
+    Call, CancelReason, Mode as NetMode, Outcome, Refusal as NetRefusal, Reply, Timings,
+};
 use faaslet_store::Role;
 
 use super::Monitor;

@@ -22,8 +22,7 @@ struct Inner {
 }
 
 /// Names of the outcomes, by number.
-pub const OUTCOMES: [&str; 6] =
-    ["returned", "failed", "trapped", "timed-out", "refused", "lost"];
+pub const OUTCOMES: [&str; 6] = ["returned", "failed", "trapped", "timed-out", "refused", "lost"];
 
 /// What [`Stats`] hold at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

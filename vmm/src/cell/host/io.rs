@@ -10,9 +10,13 @@ pub(super) fn bind(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     input_and_output(linker)?;
     identity(linker)?;
     http(linker)?;
-    linker.func_wrap(FAASLET, import::LOG, |host: Caller<'_, Host>, level: i32, ptr: u32, len: u32| {
-        code(log(host.data(), level, ptr, len))
-    })?;
+    linker.func_wrap(
+        FAASLET,
+        import::LOG,
+        |host: Caller<'_, Host>, level: i32, ptr: u32, len: u32| {
+            code(log(host.data(), level, ptr, len))
+        },
+    )?;
     Ok(())
 }
 
@@ -77,9 +81,11 @@ fn http(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             code(fill(&host.memory, &host.running.call.request, offset, ptr, len))
         },
     )?;
-    linker.func_wrap(FAASLET, import::RESPONSE_STATUS, |mut host: Caller<'_, Host>, status: i32| {
-        code(response_status(host.data_mut(), status))
-    })?;
+    linker.func_wrap(
+        FAASLET,
+        import::RESPONSE_STATUS,
+        |mut host: Caller<'_, Host>, status: i32| code(response_status(host.data_mut(), status)),
+    )?;
     linker.func_wrap(
         FAASLET,
         import::RESPONSE_HEADER,

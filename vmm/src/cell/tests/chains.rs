@@ -66,7 +66,8 @@ const PARENT: &str = r#"(module
 
 fn words(answer: &Answer) -> Vec<i32> {
     returned(answer);
-    let words = answer.body.chunks_exact(4).map(|word| i32::from_le_bytes(word.try_into().unwrap()));
+    let words =
+        answer.body.chunks_exact(4).map(|word| i32::from_le_bytes(word.try_into().unwrap()));
     words.collect()
 }
 

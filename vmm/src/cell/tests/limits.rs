@@ -117,7 +117,11 @@ fn a_command_s_output_over_its_limit_is_refused_as_a_full_disk() {
     let input = vec![7; 65_536];
     assert_eq!(bench.run(command, call(&input)).body, input);
     let long = bench.run(command, call(&vec![7; 200_000]));
-    assert_eq!((long.outcome, long.body.len()), (Outcome::Returned, 65_536), "it stops when it cannot write");
+    assert_eq!(
+        (long.outcome, long.body.len()),
+        (Outcome::Returned, 65_536),
+        "it stops when it cannot write"
+    );
 }
 
 /// Calls itself until it is refused; answers how deep it got, as a byte, and the status.

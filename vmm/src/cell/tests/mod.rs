@@ -27,7 +27,9 @@ use wasmtime::{Engine, Linker};
 use super::faaslet::ScannerCell;
 use super::host::{Host, Stage};
 use super::worker::{Departure, Origin, Outside, Parent, Worker};
-use super::{Answer, Call, Entry, Exchange, Faaslet, Function, Limits, LogLine, Mode, Source, Ticker, linker};
+use super::{
+    Answer, Call, Entry, Exchange, Faaslet, Function, Limits, LogLine, Mode, Source, Ticker, linker,
+};
 use crate::builder::{BakeError, BakeLimits, Recipe, bake, drive};
 use crate::engine;
 
@@ -76,7 +78,8 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
 /// A guest that a toolchain built, if it is there.
 pub(crate) fn built(name: &str) -> Option<Vec<u8>> {
     let folder = std::env::var_os("FAASLET_GUESTS").map(std::path::PathBuf::from);
-    let cache = || Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cache/faaslet/guests"));
+    let cache =
+        || Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cache/faaslet/guests"));
     std::fs::read(folder.or_else(cache)?.join(format!("{name}.wasm"))).ok()
 }
 

@@ -105,8 +105,28 @@ fn guest() -> String {
 
 /// Numbers at which something could go wrong.
 const EDGES: [u32; 22] = [
-    0, 1, 2, 7, 24, 128, 129, 4095, 4096, 16_384, 16_385, 65_512, 65_513, 65_535, 65_536, 65_537,
-    0x7fff_ffff, 0x8000_0000, 0xbfff_ffff, 0xc000_0000, 0xffff_fff0, 0xffff_ffff,
+    0,
+    1,
+    2,
+    7,
+    24,
+    128,
+    129,
+    4095,
+    4096,
+    16_384,
+    16_385,
+    65_512,
+    65_513,
+    65_535,
+    65_536,
+    65_537,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xbfff_ffff,
+    0xc000_0000,
+    0xffff_fff0,
+    0xffff_ffff,
 ];
 
 fn edge(random: &mut Random) -> u32 {
@@ -165,7 +185,14 @@ fn ranges_outside_memory_are_faults_and_ranges_at_its_end_are_not() {
             if !matches!(param, Range | Fixed(_)) {
                 continue;
             }
-            let outside = [(65_536, 1), (65_535, 2), (65_537, 0), (u32::MAX, 1), (0xffff_fff0, 32), (0xc000_0000, 1)];
+            let outside = [
+                (65_536, 1),
+                (65_535, 2),
+                (65_537, 0),
+                (u32::MAX, 1),
+                (0xffff_fff0, 32),
+                (0xc000_0000, 1),
+            ];
             for (pointer, length) in outside {
                 let mut arguments = [2_u32; 4];
                 // The other range is a good one: four bytes that are a name.
@@ -189,7 +216,10 @@ fn ranges_outside_memory_are_faults_and_ranges_at_its_end_are_not() {
             if *param == Range && params.iter().filter(|param| **param == Range).count() == 1 {
                 arguments[at + 1] = 0;
                 let status = ask(&mut bench, (name, params), &arguments);
-                assert!(status >= 0 || name == import::CALL_TABLE, "{name} {arguments:x?}: {status}");
+                assert!(
+                    status >= 0 || name == import::CALL_TABLE,
+                    "{name} {arguments:x?}: {status}"
+                );
             }
         }
     }
@@ -247,7 +277,8 @@ fn every_function_of_wasi_meets_wild_pointers_without_harm() {
         let (name, _) = WASI[random.below(WASI.len() as u64) as usize];
         let mut input = Vec::new();
         for _ in 0..10 {
-            let value = if random.below(3) == 0 { random.below(6) as u32 } else { edge(&mut random) };
+            let value =
+                if random.below(3) == 0 { random.below(6) as u32 } else { edge(&mut random) };
             input.extend_from_slice(&u64::from(value).to_le_bytes());
         }
         let soon = std::time::Instant::now() + std::time::Duration::from_millis(50);

@@ -61,7 +61,10 @@ fn a_full_queue_refuses_at_once_and_says_so() {
     let (number, answer) = bench.worker.outside().answers.pop_front().unwrap();
     assert_eq!((number, answer.outcome), (MAX_QUEUED_CALLS as u64 + 1, Outcome::Refused));
     let said = text(&answer);
-    assert!(said.contains("at most 1 of this function, 8 in all") && said.contains("try again"), "{said}");
+    assert!(
+        said.contains("at most 1 of this function, 8 in all") && said.contains("try again"),
+        "{said}"
+    );
     let rest = answers(&mut bench, MAX_QUEUED_CALLS + 1);
     assert!(rest.iter().all(|(_, outcome)| *outcome == Outcome::Returned));
 }
@@ -81,7 +84,8 @@ fn calls_that_wait_past_their_deadline_are_answered_in_time_and_the_others_run()
     // Time passes, and the one that runs does not.
     bench.worker.fire(late);
     let expired: Vec<_> = bench.worker.outside().answers.drain(..).collect();
-    let outcomes: Vec<_> = expired.iter().map(|(number, answer)| (*number, answer.outcome)).collect();
+    let outcomes: Vec<_> =
+        expired.iter().map(|(number, answer)| (*number, answer.outcome)).collect();
     assert_eq!(outcomes, [2, 3, 4].map(|number| (number, Outcome::TimedOut)));
     assert!(text(&expired[0].1).contains("waited for a slot"));
     assert_eq!(answers(&mut bench, 2), [(1, Outcome::Returned), (5, Outcome::Returned)]);
@@ -92,7 +96,8 @@ fn calls_that_wait_past_their_deadline_are_answered_in_time_and_the_others_run()
 fn a_queued_call_of_the_other_way_in_gets_the_slot_that_becomes_free() {
     let mut bench = Bench::new(8);
     let function = yielding(&mut bench, "y", 1);
-    for (number, mode) in [Mode::Fork, Mode::Fresh, Mode::Fork, Mode::Fresh].into_iter().enumerate() {
+    for (number, mode) in [Mode::Fork, Mode::Fresh, Mode::Fork, Mode::Fresh].into_iter().enumerate()
+    {
         bench.submit(function, number as u64, Call { mode, ..call(&[2]) });
     }
     let order = answers(&mut bench, 4);

@@ -4,8 +4,8 @@
 use faaslet_abi::Outcome;
 
 use super::scribble::{self, Program, Shape};
-use crate::cell::{Answer, Call};
 use super::{Bench, Limits, Random, call, guest, number, returned, seed, smith};
+use crate::cell::{Answer, Call};
 
 /// Resets in one run; `FAASLET_RESETS` sets another number (`make soak`: a million).
 const RESETS: u64 = 100_000;
@@ -35,8 +35,22 @@ struct Seen {
 }
 
 const TEXTS: [&str; 16] = [
-    "noop", "echo", "counter", "dirty", "grow", "table", "trap", "eat", "random", "clock", "order",
-    "segments", "segments-dropped", "command", "init-heavy", "chain",
+    "noop",
+    "echo",
+    "counter",
+    "dirty",
+    "grow",
+    "table",
+    "trap",
+    "eat",
+    "random",
+    "clock",
+    "order",
+    "segments",
+    "segments-dropped",
+    "command",
+    "init-heavy",
+    "chain",
 ];
 
 fn modules(bench: &mut Bench, random: &mut Random) -> Vec<Kind> {
@@ -182,9 +196,16 @@ fn after_every_reset_the_slot_equals_its_image() {
     while bench.worker.resets().0 < resets {
         round(&mut bench, &kinds, &mut random, &mut seen);
     }
-    println!("{} modules, {seen:?}, {:?} resets and mismatches", kinds.len(), bench.worker.resets());
+    println!(
+        "{} modules, {seen:?}, {:?} resets and mismatches",
+        kinds.len(),
+        bench.worker.resets()
+    );
     assert!(seen.wide * 5 >= seen.calls, "fewer than a fifth write over 16 pages: {seen:?}");
-    assert!(seen.traps.min(seen.grew).min(seen.host_wrote).min(seen.tables) * 100 > seen.calls, "{seen:?}");
+    assert!(
+        seen.traps.min(seen.grew).min(seen.host_wrote).min(seen.tables) * 100 > seen.calls,
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -285,6 +306,9 @@ fn what_an_audit_costs() {
         });
         let audit = medians[0].saturating_sub(medians[1]);
         medians.sort_unstable();
-        println!("{pages} pages, {wide} dirty: call and reset {} ns, an audit {audit} ns", medians[0]);
+        println!(
+            "{pages} pages, {wide} dirty: call and reset {} ns, an audit {audit} ns",
+            medians[0]
+        );
     }
 }

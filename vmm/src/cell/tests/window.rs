@@ -48,7 +48,13 @@ fn shared_page() -> OwnedFd {
     file.into_file().into()
 }
 
-fn ran(faaslet: &mut Faaslet, scanner: &ScannerCell, name: &str, at: u32, value: u64) -> (Outcome, Vec<u8>) {
+fn ran(
+    faaslet: &mut Faaslet,
+    scanner: &ScannerCell,
+    name: &str,
+    at: u32,
+    value: u64,
+) -> (Outcome, Vec<u8>) {
     let mut input = u64::from(at).to_le_bytes().to_vec();
     input.extend_from_slice(&value.to_le_bytes());
     let call: Call = call_export(name, &input);

@@ -50,7 +50,10 @@ impl<O: Outside> Worker<O> {
         warm.in_a_row = if others { warm.in_a_row + 1 } else { 0 };
         let yields = warm.in_a_row > MAX_IN_A_ROW;
         let fits = warm.queue.front().is_some_and(|waiting| waiting.call.mode == mode);
-        if fits && !yields && let Some(Queued { call, origin, .. }) = warm.queue.pop_front() {
+        if fits
+            && !yields
+            && let Some(Queued { call, origin, .. }) = warm.queue.pop_front()
+        {
             self.queued -= 1;
             return self.begin(index, call, origin);
         }

@@ -14,7 +14,8 @@ const OTHER_MAPPINGS: u64 = 2000;
 /// Room on the disk below which a deployment may fail.
 const MIN_FREE_BYTES: u64 = 2 << 30;
 /// Clock sources that are read without a system call, or nearly so.
-const GOOD_CLOCKS: [&str; 4] = ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
+const GOOD_CLOCKS: [&str; 4] =
+    ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"];
 
 pub fn checks(folder: &Path) -> Vec<Check> {
     vec![open_files(), mappings(), overcommit(), clock(), low_latency(), disk(folder)]
@@ -50,9 +51,8 @@ fn mappings() -> Check {
     let config = Config::new(std::path::PathBuf::new());
     let slots = (config.workers * config.slots) as u64;
     let wanted = slots * MAPPINGS_PER_SLOT + OTHER_MAPPINGS;
-    let found = read("/proc/sys/vm/max_map_count").and_then(|text| {
-        text.parse::<u64>().map_err(|error| error.to_string())
-    });
+    let found = read("/proc/sys/vm/max_map_count")
+        .and_then(|text| text.parse::<u64>().map_err(|error| error.to_string()));
     let state = match found {
         Ok(found) if found >= wanted => Ok(found.to_string()),
         Ok(found) => Err(format!("{found}, expected {wanted} for {slots} slots")),

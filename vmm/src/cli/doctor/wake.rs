@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Check;
 use super::super::output::duration;
+use super::Check;
 
 /// Wake-ups that are measured.
 const ROUNDS: usize = 65;
@@ -55,7 +55,7 @@ fn once(sleeper: &thread::JoinHandle<()>, woken: &AtomicU64, began: Instant) -> 
     let before = began.elapsed();
     sleeper.thread().unpark();
     while woken.load(Ordering::SeqCst) < before.as_nanos() as u64 {
-        if began.elapsed() - before > PATIENCE {
+        if began.elapsed() > before + PATIENCE {
             return PATIENCE.as_nanos() as u64;
         }
         thread::yield_now();

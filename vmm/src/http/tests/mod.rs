@@ -79,7 +79,8 @@ impl Site {
         let config = Config { listen: ANY, ..Config::new(dir.path().to_owned()) };
         let (monitor, quic) = Monitor::start(config).unwrap();
         let http = serve_within(Arc::clone(&monitor), ANY, tls, bounds).unwrap();
-        let token = |file| std::fs::read_to_string(dir.path().join(file)).unwrap().trim().to_owned();
+        let token =
+            |file| std::fs::read_to_string(dir.path().join(file)).unwrap().trim().to_owned();
         let (admin, tenant) = (token(ADMIN_TOKEN_FILE), token(DEFAULT_TOKEN_FILE));
         Self { http, monitor, _quic: quic, admin, tenant, dir }
     }
