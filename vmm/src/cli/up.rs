@@ -180,9 +180,9 @@ fn logging(filter: &str, json: bool) -> Result<(), Failure> {
     })?;
     let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json {
-        logger.json().init()
+        logger.json().init();
     } else {
-        logger.init()
+        logger.init();
     }
     Ok(())
 }

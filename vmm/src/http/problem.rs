@@ -141,7 +141,7 @@ impl From<PutError> for Problem {
             PutError::TooLong { .. } => Self::too_large(text),
             PutError::DiskFull { .. } => Self::disk_full(text),
             PutError::Source { .. } | PutError::Mismatch { .. } => Self::bad_request(text),
-            _ => internal(&text),
+            PutError::Write { .. } => internal(&text),
         }
     }
 }
@@ -159,13 +159,12 @@ impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         match error {
             AdminError::Store(error) => error.into(),
-            AdminError::NoFunction(_) | AdminError::NoImage(_) => {
-                Self::not_found(error.to_string())
-            }
+            AdminError::NoFunction(_)
+            | AdminError::NoImage(_)
+            | AdminError::Remove(RemoveError::Absent { .. }) => Self::not_found(error.to_string()),
             AdminError::Image(_) => Self::refused(error.to_string()),
             AdminError::Put(error) => error.into(),
             AdminError::Remove(RemoveError::InUse { .. }) => Self::conflict(error.to_string()),
-            AdminError::Remove(RemoveError::Absent { .. }) => Self::not_found(error.to_string()),
             AdminError::Gc(GcError::Db(error)) => internal(&error),
             AdminError::Load(LoadError::NotGranted(_) | LoadError::Folder(_)) => {
                 Self::refused(error.to_string())
@@ -179,13 +178,11 @@ impl From<DeployError> for Problem {
     fn from(error: DeployError) -> Self {
         let text = error.to_string();
         match error {
-            DeployError::Build(_) => Self::refused(text),
             DeployError::Request(_) => Self::bad_request(text),
             DeployError::Store(error) => error.into(),
             DeployError::Put(error) => error.into(),
             DeployError::Record(RecordError::UnknownTenant(_)) => Self::not_found(text),
-            DeployError::Record(RecordError::MissingBlob { .. }) => Self::refused(text),
-            DeployError::Record(_) => Self::refused(text),
+            DeployError::Build(_) | DeployError::Record(_) => Self::refused(text),
             DeployError::Image(_) | DeployError::System(_) => internal(&text),
         }
     }

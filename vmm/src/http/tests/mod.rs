@@ -89,9 +89,9 @@ impl Site {
     fn ask(&self, token: &str, method: &str, path: &str, body: &[u8]) -> Answer {
         let mut head = format!("{method} {path} HTTP/1.0\r\nhost: test\r\n");
         if !token.is_empty() {
-            head += &format!("authorization: Bearer {token}\r\n");
+            head.extend(["authorization: Bearer ", token, "\r\n"]);
         }
-        head += &format!("content-length: {}\r\n\r\n", body.len());
+        head.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n"]);
         let mut stream = TcpStream::connect(self.http.address()).unwrap();
         stream.write_all(head.as_bytes()).unwrap();
         // A server that refuses by the head closes before it has read the body.
