@@ -13,7 +13,7 @@ use wasmtime::{
 pub(crate) struct Pool {
     /// Bytes of a memory that are written over rather than given back.
     pub(crate) keep_bytes: usize,
-    /// Find the pages that were written with PAGEMAP_SCAN.
+    /// Find the pages that were written with `PAGEMAP_SCAN`.
     pub(crate) scan: bool,
     /// Memories given back at a time.
     pub(crate) batch: usize,

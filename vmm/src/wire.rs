@@ -4,6 +4,8 @@
 //! so that it is copied once, out of the ring. Both sides check what they get: the ring copied it,
 //! [`split`] and bytecheck look at the copy.
 
+#![allow(missing_docs, reason = "the archived twins that rkyv derives have none")]
+
 use rkyv::rancor;
 use rkyv::util::AlignedVec;
 use rkyv::{Archive, Deserialize, Serialize};

@@ -22,7 +22,7 @@ use faaslet_snapshot::reset::ResetReport;
 use faaslet_snapshot::slot::{MapError, MapWindowError, Sharing, Slot};
 use faaslet_snapshot::verify::Mismatch;
 use faaslet_wasi::{NotSnapshottable, OpenFiles};
-use wasmtime::{Global, Instance, Ref, Store, Trap, TypedFunc, UpdateDeadline, Val};
+use wasmtime::{Global, Instance, Ref, Store, TypedFunc, UpdateDeadline, Val};
 
 use super::backtrace;
 use super::call::{Answer, Call, Entry, Mode};
@@ -146,7 +146,7 @@ impl Faaslet {
     ///
     /// # Errors
     /// See [`MakeError`]; the slot is given up with it.
-    pub async fn fresh(
+    pub(crate) async fn fresh(
         slot: Slot,
         function: &Arc<Function>,
         exchange: &Exchange,
@@ -503,12 +503,6 @@ fn entry(store: &Store<Host>, func: &wasmtime::Func) -> wasmtime::Result<EntryFu
         return Ok(EntryFunc::Status(func));
     }
     func.typed::<(), ()>(store).map(EntryFunc::Unit)
-}
-
-/// Whether an error is a trap of Wasm itself, for tests and metrics.
-#[must_use]
-pub fn is_trap(error: &wasmtime::Error) -> bool {
-    error.downcast_ref::<Trap>().is_some()
 }
 
 /// A value that an image can hold, comparable.

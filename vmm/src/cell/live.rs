@@ -196,6 +196,7 @@ impl Seat {
 }
 
 /// Drops the instance and throws every page of the slot away.
+#[allow(clippy::boxed_local, reason = "it lies in a box wherever it comes from")]
 fn recycle(faaslet: Box<Faaslet>) -> Option<At> {
     let mut slot = faaslet.into_slot();
     slot.poison();

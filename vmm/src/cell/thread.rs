@@ -221,7 +221,7 @@ impl ToOthers {
         (idlest.load() < load).then_some(idlest)
     }
 
-    fn to_monitor(&mut self, departure: Departure) -> Option<Departure> {
+    fn leave_to_monitor(&mut self, departure: Departure) -> Option<Departure> {
         if self.chains.len() >= MAX_CHAINS_OUT {
             return Some(departure);
         }
@@ -260,7 +260,7 @@ impl Outside for ToOthers {
 
     fn depart(&mut self, departure: Departure, load: usize) -> Option<Departure> {
         if departure.function.is_none() {
-            return self.to_monitor(departure);
+            return self.leave_to_monitor(departure);
         }
         match self.idler(load) {
             Some(inbox) => inbox.post(Post::Run(departure)).err(),

@@ -137,7 +137,7 @@ impl Monitor {
         let files = self.files(module, &recipe, image, events).await?;
         events(DeployEvent::Store);
         let deployment = self.deployment(module, &request, &files);
-        let version = self.record(&function, deployment, &request)?;
+        let version = self.record(&function, &deployment, &request)?;
         let info = self.info(&function, version.version, &files);
         self.activate(function, version);
         Ok(info)
@@ -279,7 +279,7 @@ impl Monitor {
     fn record(
         &self,
         function: &FunctionName,
-        deployment: Deployment,
+        deployment: &Deployment,
         request: &DeployRequest,
     ) -> Result<faaslet_store::VersionInfo, DeployError> {
         let settings = (!request.env.is_empty() || !request.secrets.is_empty()).then(|| Settings {
@@ -290,7 +290,7 @@ impl Monitor {
                 .map(|(k, v)| (k.clone(), Secret::new(v.clone())))
                 .collect(),
         });
-        let version = self.store.deploy(function, &deployment, settings.as_ref())?;
+        let version = self.store.deploy(function, deployment, settings.as_ref())?;
         Ok(self.store.version(function, version).map_err(StoreError::from)?)
     }
 

@@ -1,3 +1,5 @@
+//! Requests and responses, from their bytes and back.
+
 #![allow(clippy::unwrap_used)]
 
 use super::{Request, Response, decode_query};

@@ -1,3 +1,5 @@
+//! Groups on folders that look like the kernel's.
+
 #![allow(clippy::unwrap_used)]
 
 use std::fs;

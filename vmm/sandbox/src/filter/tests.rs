@@ -1,3 +1,5 @@
+//! The list of allowed calls, and what it must never hold.
+
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;

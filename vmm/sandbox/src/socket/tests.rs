@@ -1,3 +1,5 @@
+//! Messages and descriptors over a pair of sockets.
+
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{File, read_dir};

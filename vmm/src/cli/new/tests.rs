@@ -1,3 +1,5 @@
+//! New projects: what they hold, and that they build.
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
