@@ -65,7 +65,7 @@ pub fn run(context: &Context) -> Result<ExitCode, Failure> {
 fn text(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
-        let mark = if check.good { "ok " } else { "-- " };
+        let mark = if check.good { "ok" } else { "--" };
         text += format!("{mark} {:22} {}", check.name, check.found).trim_end();
         text.push('\n');
         if !check.good {
