@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -27,6 +27,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::builders::{self, BuildError, Built};
 use super::functions::Deployed;
 use super::load::LoadError;
+use super::lock::lock;
 use super::stats::Stats;
 use super::{Monitor, StoreError};
 use crate::api::{DeployEvent, DeployRequest, DeployedInfo};
@@ -47,7 +48,7 @@ pub(super) struct Bakes(Mutex<HashMap<Hash, Weak<AsyncMutex<()>>>>);
 impl Bakes {
     /// The lock of a recipe.
     fn of(&self, recipe: Hash) -> Arc<AsyncMutex<()>> {
-        let mut bakes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bakes = lock(&self.0);
         bakes.retain(|_, bake| bake.strong_count() > 0);
         if let Some(bake) = bakes.get(&recipe).and_then(Weak::upgrade) {
             return bake;

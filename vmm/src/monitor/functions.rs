@@ -1,7 +1,7 @@
 //! The functions that can be called, by tenant and name: what the store holds, in memory.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use faaslet_snapshot::image::Image;
@@ -9,6 +9,7 @@ use faaslet_store::{Deployment, FunctionName, Mode as StoreMode, VersionInfo};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::link::CellLink;
+use super::lock::lock;
 use super::stats::Stats;
 use crate::cell::{Limits, Mode};
 
@@ -187,8 +188,4 @@ impl Functions {
         self.functions.write().unwrap_or_else(PoisonError::into_inner).remove(tenant);
         self.tenants.write().unwrap_or_else(PoisonError::into_inner).remove(tenant)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
@@ -19,6 +19,7 @@ use faaslet_sandbox::cgroup::{self, Cgroup, Cgroups};
 use faaslet_sandbox::{Spec, Strictness, spawn};
 use tokio::sync::{Mutex as AsyncMutex, Notify, oneshot};
 
+use super::lock::lock;
 use crate::cell::process::ROLE;
 use crate::cell::{Answer, ResponseHead};
 use crate::control::{Order, Report};
@@ -566,10 +567,6 @@ async fn report(socket: &AsyncSocket) -> Result<Report, CellError> {
         .map_err(|_| failed(format!("it did not within {REPORT_LIMIT:?}")))?
         .map_err(|error| failed(error.to_string()))?;
     serde_json::from_slice(&message.bytes).map_err(|error| failed(error.to_string()))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs `ask` and waits for the answer, for callers that are tasks.

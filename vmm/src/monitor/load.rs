@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use faaslet_sandbox::cgroup;
 use faaslet_sandbox::folder::{Access, DetachError, detach};
@@ -14,6 +14,7 @@ use memfd::MemfdOptions;
 
 use super::functions::Deployed;
 use super::link::{CellError, CellEvents, CellLink, CellSpec};
+use super::lock::lock;
 use super::{Events, Monitor, StoreError};
 use crate::control::{FolderHead, FunctionHead, Order, SettingsHead};
 
@@ -186,7 +187,7 @@ impl Parts {
 /// The image of a version, opened and checked once.
 fn image(monitor: &Monitor, deployed: &Deployed) -> Result<Option<Arc<Image>>, LoadError> {
     let Some(image) = deployed.deployment().image else { return Ok(None) };
-    let mut kept = deployed.image.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = lock(&deployed.image);
     if let Some(image) = kept.as_ref() {
         return Ok(Some(Arc::clone(image)));
     }

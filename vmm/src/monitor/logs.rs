@@ -1,11 +1,12 @@
 //! What functions print and log: the last lines of each, in memory, and whoever follows them.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::broadcast;
 
+use super::lock::lock;
 use crate::api::LogRecord;
 
 /// Lines kept for each function.
@@ -39,7 +40,7 @@ impl Logs {
     /// Keeps a line.
     pub fn push(&self, tenant: &str, function: &str, call: &[u8; 16], level: u8, text: &[u8]) {
         let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis());
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut functions = lock(&self.functions);
         let log = functions.entry((tenant.to_owned(), function.to_owned())).or_default();
         log.next += 1;
         let record = LogRecord {
@@ -58,7 +59,7 @@ impl Logs {
 
     /// The last lines of a function, oldest first.
     pub fn last(&self, tenant: &str, function: &str, lines: usize) -> Vec<LogRecord> {
-        let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let functions = lock(&self.functions);
         let Some(log) = functions.get(&(tenant.to_owned(), function.to_owned())) else {
             return Vec::new();
         };
@@ -72,7 +73,7 @@ impl Logs {
 
     /// Forgets a function.
     pub fn forget(&self, tenant: &str, function: &str) {
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut functions = lock(&self.functions);
         functions.remove(&(tenant.to_owned(), function.to_owned()));
     }
 }

@@ -19,6 +19,7 @@ mod images;
 mod in_flight;
 mod link;
 mod load;
+mod lock;
 mod logs;
 mod measure;
 mod quic;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use faaslet_abi::Outcome as AbiOutcome;
 use faaslet_net::server::{CallRef, Handler, ReplySink, Tenant};
@@ -13,6 +13,7 @@ use faaslet_store::Role;
 
 use super::Monitor;
 use super::calls::{Incoming, Refusal, Sent};
+use super::lock::lock;
 use crate::cell::{Answer, Mode};
 
 /// What the endpoint's thread calls. It exists before the monitor, which needs its runtime.
@@ -35,7 +36,7 @@ impl Ingress {
     }
 
     fn sent(&self) -> MutexGuard<'_, HashMap<CallRef, Sent>> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sent)
     }
 }
 
@@ -57,7 +58,7 @@ impl Handler for Ingress {
         let sink = Arc::new(Mutex::new(Some(reply)));
         let (answered, sent) = (Arc::clone(&sink), Arc::clone(&self.sent));
         let done = Box::new(move |answer: Answer| {
-            sent.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            lock(&sent).remove(&key);
             if let Some(reply) = take(&answered) {
                 reply.reply(reply_of(answer));
             }
@@ -84,14 +85,14 @@ impl Ingress {
     /// Keeps a call that can be cancelled, unless it has been answered meanwhile.
     fn keep(&self, key: CallRef, call: Sent, sink: &Mutex<Option<ReplySink>>) {
         let mut sent = self.sent();
-        if sink.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        if lock(sink).is_some() {
             sent.insert(key, call);
         }
     }
 }
 
 fn take(sink: &Mutex<Option<ReplySink>>) -> Option<ReplySink> {
-    sink.lock().unwrap_or_else(PoisonError::into_inner).take()
+    lock(sink).take()
 }
 
 fn incoming(call: &Call) -> Incoming {

@@ -1,10 +1,12 @@
 //! Counts and run times of one function, for `ps` and the metrics.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use faaslet_abi::Outcome;
 use hdrhistogram::Histogram;
+
+use super::lock::lock;
 
 /// Longest run time that the histogram tells apart, in microseconds; longer ones count as this.
 const LONGEST_US: u64 = 3_600_000_000;
@@ -70,6 +72,6 @@ impl Stats {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
