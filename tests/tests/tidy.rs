@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("faaslet-proto", &[]),
     ("faaslet-sandbox", &[]),
     ("faaslet-snapshot", &[]),
+    ("faaslet-state", &[]),
     ("faaslet-store", &[]),
     ("faaslet-macros", &[]),
     ("faaslet", &["faaslet-abi", "faaslet-macros"]),
