@@ -20,6 +20,10 @@ pub mod import {
     /// `(handle: i32, offset: i64, ptr: i32, len: i32) -> i32`: copies bytes into the value on this
     /// host; it grows here to hold them, and at the owner with the next push.
     pub const WRITE: &str = "state_write";
+    /// `(handle: i32, offset: i64, ptr: i32, len: i32) -> i32`: merges whole elements into the
+    /// value on this host by its rule, each atomically (`sum` adds, `min` takes the smaller one,
+    /// `replace` stores, and so on); it grows as with [`WRITE`].
+    pub const MERGE: &str = "state_merge";
     /// `(handle: i32, offset: i64, len: i32, mode: i32, out: i32) -> i32`: maps bytes of the value
     /// into memory, pulling absent chunks first, and writes the address (u32) of the byte at
     /// `offset` to `out`. `mode` is a [`super::MapMode`].
@@ -73,6 +77,7 @@ pub mod import {
         STAT,
         READ,
         WRITE,
+        MERGE,
         MAP,
         UNMAP,
         PULL,

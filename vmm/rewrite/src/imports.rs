@@ -43,6 +43,7 @@ const HOST: &[Known] = &[
     (state::import::STAT, "ii:i"),
     (state::import::READ, "ilii:i"),
     (state::import::WRITE, "ilii:i"),
+    (state::import::MERGE, "ilii:i"),
     (state::import::MAP, "iliii:i"),
     (state::import::UNMAP, "i:i"),
     (state::import::PULL, "ill:i"),
