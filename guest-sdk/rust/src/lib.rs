@@ -75,6 +75,7 @@ mod error;
 mod http;
 mod identity;
 mod log;
+pub mod state;
 mod sys;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;

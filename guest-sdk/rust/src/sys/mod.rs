@@ -4,6 +4,7 @@
 //! stand-in for tests on the author's machine. What the calls mean is written in `faaslet-abi`.
 #![allow(unsafe_code)]
 
+pub(crate) mod element;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod native;
 #[cfg(target_family = "wasm")]
@@ -18,7 +19,7 @@ use crate::codec::{Decode, Encode};
 use crate::entry::{Entry, Output, answer};
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use native::calls::*;
+pub(crate) use native::{calls::*, state};
 #[cfg(target_family = "wasm")]
 pub(crate) use wasm::*;
 
@@ -44,6 +45,18 @@ pub(crate) fn text(status: Status) -> &'static str {
         Status::NoRoom => "this host has no room for more state",
         Status::Unavailable => "the owner of the value cannot be reached, or cannot store it",
         Status::Unknown => "no answer came in time: the change may have been applied",
+    }
+}
+
+/// What a status of a state call means, in words.
+pub(crate) fn state_text(status: Status) -> &'static str {
+    match status {
+        Status::BadHandle => "it is not open in this call",
+        Status::NotFound => "there is no value of this key",
+        Status::Invalid => "a key, length, rule or lock is not one that the host takes",
+        Status::Denied => "state is not there during initialisation",
+        Status::Busy => "too much is under way from this call",
+        status => text(status),
     }
 }
 

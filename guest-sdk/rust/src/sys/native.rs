@@ -14,6 +14,8 @@ use faaslet_abi::{Identity, Level, Outcome, Status};
 
 use crate::entry::Entry;
 
+pub(crate) mod state;
+
 /// Depth of chains, as the host has it unless it is told another.
 const MAX_DEPTH: u32 = 64;
 
@@ -29,6 +31,7 @@ pub(crate) struct World {
     stubs: HashMap<String, Stub>,
     exports: HashMap<String, Entry>,
     pub(crate) logs: Vec<(Level, String)>,
+    pub(crate) state: state::Values,
     calls: u64,
 }
 

@@ -4,6 +4,8 @@ use faaslet_abi::{Identity, Level, Outcome, Status};
 
 use crate::entry::Entry;
 
+pub(crate) mod state;
+
 /// Names of tenants and functions are no longer than this as a rule; longer ones take two calls.
 const NAME_GUESS_BYTES: usize = 128;
 

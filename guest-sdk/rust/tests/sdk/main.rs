@@ -7,3 +7,4 @@ mod chaining;
 mod http;
 mod imports;
 mod io;
+mod state;
