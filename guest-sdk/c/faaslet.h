@@ -201,9 +201,18 @@ static inline const char *faaslet_status_text(int32_t status) {
       "too many calls are in flight",
       "the chain of calls is too deep",
       "the call was not awaited yet",
+      "another holds a global write lock on the value",
+      "the lock is not held",
+      "the value was lost by its owner",
+      "the value is at another version",
+      "the value was made otherwise, or anew",
+      "the version has been collected",
+      "this host has no room for more state",
+      "the owner of the value was not reached",
+      "no answer came in time: the change may have been applied",
   };
   if (status >= 0) return text[0];
-  return status >= FAASLET_PENDING ? text[-status] : "an unknown status";
+  return status >= FAASLET_UNKNOWN ? text[-status] : "an unknown status";
 }
 
 /* Sets the message of this call's failure and returns 1, so that an entry can say

@@ -139,7 +139,7 @@ pub enum Status {
     /// The lock was lost, or is not held: what was written under it is taken back.
     LockLost = -12,
     /// The value was kept in memory alone, and its owner has lost it.
-    Lost = -13,
+    StateLost = -13,
     /// The value is not at the version expected.
     Conflict = -14,
     /// The value was made with another spec, or deleted and made anew since it was opened.
@@ -213,6 +213,6 @@ macro_rules! from_i32 {
     };
 }
 from_i32!(Status: Fault Invalid BadHandle TooLarge NotFound Denied TimedOut Busy TooDeep Pending Locked LockLost
-    Lost Conflict Changed Collected NoRoom Unavailable Unknown);
+    StateLost Conflict Changed Collected NoRoom Unavailable Unknown);
 from_i32!(Outcome: Returned Failed Trapped TimedOut Refused Lost);
 from_i32!(Level: Error Warn Info Debug);

@@ -18,10 +18,12 @@ const BUILD: &str = "setup/build-guest.sh";
 /// The script that makes the toolchain.
 const TOOLCHAIN: &str = "setup/guests.sh";
 /// What the scripts need, by its place beneath the SDK's folder.
-const CARRIED: [(&str, &str); 3] = [
+const CARRIED: [(&str, &str); 5] = [
     (BUILD, include_str!("../../../guest-sdk/setup/build-guest.sh")),
     (TOOLCHAIN, include_str!("../../../guest-sdk/setup/guests.sh")),
     ("c/faaslet.h", include_str!("../../../guest-sdk/c/faaslet.h")),
+    ("c/faaslet_state.h", include_str!("../../../guest-sdk/c/faaslet_state.h")),
+    ("c/faaslet_state.hpp", include_str!("../../../guest-sdk/c/faaslet_state.hpp")),
 ];
 /// What the script ends with when the toolchain is missing.
 const NO_TOOLCHAIN: i32 = 3;

@@ -79,6 +79,7 @@ const RUST_SDK: &[File] = files!("":
     ".faaslet-sdk/Cargo.toml" = "templates/sdk/Cargo.toml",
     ".faaslet-sdk/abi/Cargo.toml" = "abi/Cargo.toml",
     ".faaslet-sdk/abi/src/lib.rs" = "abi/src/lib.rs",
+    ".faaslet-sdk/abi/src/state.rs" = "abi/src/state.rs",
     ".faaslet-sdk/rust/Cargo.toml" = "rust/Cargo.toml",
     ".faaslet-sdk/rust/src/chain.rs" = "rust/src/chain.rs",
     ".faaslet-sdk/rust/src/codec.rs" = "rust/src/codec.rs",
@@ -89,9 +90,26 @@ const RUST_SDK: &[File] = files!("":
     ".faaslet-sdk/rust/src/identity.rs" = "rust/src/identity.rs",
     ".faaslet-sdk/rust/src/lib.rs" = "rust/src/lib.rs",
     ".faaslet-sdk/rust/src/log.rs" = "rust/src/log.rs",
+    ".faaslet-sdk/rust/src/state/bytes.rs" = "rust/src/state/bytes.rs",
+    ".faaslet-sdk/rust/src/state/cell.rs" = "rust/src/state/cell.rs",
+    ".faaslet-sdk/rust/src/state/counter.rs" = "rust/src/state/counter.rs",
+    ".faaslet-sdk/rust/src/state/error.rs" = "rust/src/state/error.rs",
+    ".faaslet-sdk/rust/src/state/guard.rs" = "rust/src/state/guard.rs",
+    ".faaslet-sdk/rust/src/state/log.rs" = "rust/src/state/log.rs",
+    ".faaslet-sdk/rust/src/state/map.rs" = "rust/src/state/map.rs",
+    ".faaslet-sdk/rust/src/state/mapped.rs" = "rust/src/state/mapped.rs",
+    ".faaslet-sdk/rust/src/state/matrix.rs" = "rust/src/state/matrix.rs",
+    ".faaslet-sdk/rust/src/state/mod.rs" = "rust/src/state/mod.rs",
+    ".faaslet-sdk/rust/src/state/options.rs" = "rust/src/state/options.rs",
+    ".faaslet-sdk/rust/src/state/sparse.rs" = "rust/src/state/sparse.rs",
+    ".faaslet-sdk/rust/src/state/value.rs" = "rust/src/state/value.rs",
+    ".faaslet-sdk/rust/src/state/vector.rs" = "rust/src/state/vector.rs",
+    ".faaslet-sdk/rust/src/sys/element.rs" = "rust/src/sys/element.rs",
     ".faaslet-sdk/rust/src/sys/mod.rs" = "rust/src/sys/mod.rs",
     ".faaslet-sdk/rust/src/sys/native.rs" = "rust/src/sys/native.rs",
+    ".faaslet-sdk/rust/src/sys/native/state.rs" = "rust/src/sys/native/state.rs",
     ".faaslet-sdk/rust/src/sys/wasm.rs" = "rust/src/sys/wasm.rs",
+    ".faaslet-sdk/rust/src/sys/wasm/state.rs" = "rust/src/sys/wasm/state.rs",
     ".faaslet-sdk/rust/src/test.rs" = "rust/src/test.rs",
     ".faaslet-sdk/rust/macros/Cargo.toml" = "rust/macros/Cargo.toml",
     ".faaslet-sdk/rust/macros/src/expand.rs" = "rust/macros/src/expand.rs",
@@ -102,7 +120,11 @@ const RUST_SDK: &[File] = files!("":
 );
 
 /// The SDK for C: written as it is.
-const C_SDK: &[File] = files!("": ".faaslet-sdk/c/faaslet.h" = "c/faaslet.h");
+const C_SDK: &[File] = files!("":
+    ".faaslet-sdk/c/faaslet.h" = "c/faaslet.h",
+    ".faaslet-sdk/c/faaslet_state.h" = "c/faaslet_state.h",
+    ".faaslet-sdk/c/faaslet_state.hpp" = "c/faaslet_state.hpp",
+);
 
 /// Makes the project `name` in `parent` and returns its folder.
 ///

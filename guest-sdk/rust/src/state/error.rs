@@ -24,7 +24,7 @@ impl StateError {
         &self.key
     }
 
-    /// What the host answered; [`Status::Conflict`] and [`Status::Lost`] among it.
+    /// What the host answered; [`Status::Conflict`] and [`Status::StateLost`] among it.
     pub fn status(&self) -> Status {
         self.status
     }

@@ -38,7 +38,7 @@ pub(crate) fn text(status: Status) -> &'static str {
         Status::Pending => "the call was not awaited yet",
         Status::Locked => "another holds a global write lock on the value",
         Status::LockLost => "the lock is not held: what was written under it is taken back",
-        Status::Lost => "the value was kept in memory alone, and its owner has lost it",
+        Status::StateLost => "the value was kept in memory alone, and its owner has lost it",
         Status::Conflict => "the value is at another version: pull and try again",
         Status::Changed => "the value was made with another spec, or made anew since it was opened",
         Status::Collected => "the version has been collected",
