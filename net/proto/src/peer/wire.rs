@@ -87,6 +87,8 @@ pub struct Frame {
     pub head: Bytes,
     /// Payload, or the next piece of it.
     pub payload: Bytes,
+    /// Bytes of the same data frame that come after `payload`.
+    pub rest_bytes: usize,
 }
 
 /// The fixed part, checked against the limits.
@@ -156,12 +158,12 @@ impl Header {
     fn cut(self, mut frame: Bytes) -> Frame {
         frame.advance(HEADER_BYTES);
         let head = frame.split_to(self.head_bytes);
-        self.with(head, frame)
+        self.with(head, frame, 0)
     }
 
-    fn with(self, head: Bytes, payload: Bytes) -> Frame {
+    fn with(self, head: Bytes, payload: Bytes, rest_bytes: usize) -> Frame {
         let Self { kind, status, id, whole_bytes, left_us, .. } = self;
-        Frame { kind, status, id, whole_bytes, left_us, head, payload }
+        Frame { kind, status, id, whole_bytes, left_us, head, payload, rest_bytes }
     }
 }
 
@@ -228,7 +230,7 @@ impl Decoder {
         if header.payload_bytes == 0 {
             self.piecemeal = None;
         }
-        Some(header.with(Bytes::new(), piece))
+        Some(header.with(Bytes::new(), piece, header.payload_bytes))
     }
 
     fn next_spanning(&mut self) -> Result<Option<Frame>, Close> {

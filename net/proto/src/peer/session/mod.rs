@@ -308,14 +308,20 @@ impl<T> PeerSession<T> {
     /// been executed.
     pub fn into_unanswered(self) -> Vec<(T, bool)> {
         let (outgoing, sent_through) = (self.outgoing, self.asked.sent_through);
+        // One that goes in pieces cannot be executed before its last one has left.
+        let sent = |id: u64, is_bulk: bool| match is_bulk {
+            true => !outgoing.has_bulk(Kind::RequestData, id),
+            false => id <= sent_through,
+        };
         let told = self.events.into_iter().filter_map(|event| match event {
             PeerEvent::Response { tag, .. } => Some((tag, true)),
             _ => None,
         });
-        let waiting = self.asked.waiting.into_iter().filter_map(|(id, waiting)| {
-            let sent = may_have_run(&outgoing, sent_through, id, waiting.is_bulk);
-            Some((waiting.tag?, sent))
-        });
+        let waiting = self
+            .asked
+            .waiting
+            .into_iter()
+            .filter_map(|(id, waiting)| Some((waiting.tag?, sent(id, waiting.is_bulk))));
         told.chain(waiting).collect()
     }
 
@@ -424,10 +430,9 @@ impl<T> PeerSession<T> {
     fn expire_asked(&mut self, now: Instant) {
         while let Some(id) = self.asked.deadlines.pop_expired(now) {
             let Some(waiting) = self.asked.waiting.get(&id) else { continue };
-            let (took, is_bulk) =
-                (now.saturating_duration_since(waiting.asked_at), waiting.is_bulk);
-            let sent_through = self.asked.sent_through;
-            let may_have_run = may_have_run(&self.outgoing, sent_through, id, is_bulk);
+            let took = now.saturating_duration_since(waiting.asked_at);
+            // A small one that has not left will leave: the other end is told to forget it after.
+            let may_have_run = !waiting.is_bulk || !self.outgoing.has_bulk(Kind::RequestData, id);
             if let Some(tag) = self.cancel(now, id) {
                 let result = Err(Failure::TimedOut { may_have_run });
                 self.events.push_back(PeerEvent::Response { tag, took, result });
@@ -459,11 +464,6 @@ impl<T> PeerSession<T> {
             self.last_sent = now;
         }
     }
-}
-
-/// A request that goes in pieces cannot be executed before its last one has left.
-fn may_have_run(outgoing: &Outgoing, sent_through: u64, id: u64, is_bulk: bool) -> bool {
-    if is_bulk { !outgoing.has_bulk(Kind::RequestData, id) } else { id <= sent_through }
 }
 
 fn sentence(reason: &str) -> Bytes {

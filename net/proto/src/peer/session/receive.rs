@@ -27,18 +27,29 @@ impl Assembly {
     }
 
     /// Takes a piece and adds what is kept of it to `kept_bytes`; true if it was the last one.
-    fn push(&mut self, id: u64, piece: &Bytes, kept_bytes: &mut u64) -> Result<bool, Close> {
+    fn push(&mut self, frame: &Frame, kept_bytes: &mut u64, limit: u64) -> Result<bool, Close> {
+        let (piece, rest_bytes) = (&frame.payload, frame.rest_bytes as u64);
         self.received_bytes += piece.len() as u64;
-        if self.received_bytes > self.announced_bytes {
+        // What the frame has yet to bring is judged with what it has brought, so that it does not
+        // matter how it was cut on the way.
+        let (announced_bytes, found_bytes) =
+            (self.announced_bytes, self.received_bytes + rest_bytes);
+        if found_bytes > announced_bytes {
+            let id = frame.id;
             return violation!(
-                "expected {} bytes for request {id}, found {}",
-                self.announced_bytes,
-                self.received_bytes
+                "expected {announced_bytes} bytes for request {id}, found {found_bytes}"
             );
         }
-        if let Some(kept) = &mut self.kept {
-            kept.extend_from_slice(piece);
-            *kept_bytes += piece.len() as u64;
+        let Some(kept) = &mut self.kept else {
+            return Ok(self.received_bytes == announced_bytes);
+        };
+        kept.extend_from_slice(piece);
+        *kept_bytes += piece.len() as u64;
+        let found_bytes = *kept_bytes + rest_bytes;
+        if found_bytes > limit {
+            return violation!(
+                "expected at most {limit} bytes of unfinished payloads, found {found_bytes}"
+            );
         }
         Ok(self.received_bytes == self.announced_bytes)
     }
@@ -115,9 +126,8 @@ impl<T> PeerSession<T> {
         let Some((_, assembly)) = &mut serving.arriving else {
             return violation!("expected no more data for request {id}, which is whole");
         };
-        let last = assembly.push(id, &frame.payload, &mut self.assembled_bytes)?;
         let limit_bytes = self.settings.limits.max_assembly_bytes;
-        check_assembled(self.assembled_bytes, limit_bytes)?;
+        let last = assembly.push(frame, &mut self.assembled_bytes, limit_bytes)?;
         if last && let Some((head, assembly)) = serving.arriving.take() {
             let payload = assembly.into_whole();
             self.arriving -= 1;
@@ -160,8 +170,8 @@ impl<T> PeerSession<T> {
             return violation!("expected data of a response, found it for request {id}");
         };
         let Some((_, _, assembly)) = &mut waiting.arriving else { return Ok(()) };
-        let last = assembly.push(id, &frame.payload, &mut self.assembled_bytes)?;
-        check_assembled(self.assembled_bytes, self.settings.limits.max_assembly_bytes)?;
+        let limit_bytes = self.settings.limits.max_assembly_bytes;
+        let last = assembly.push(frame, &mut self.assembled_bytes, limit_bytes)?;
         if last && let Some((status, head, assembly)) = waiting.arriving.take() {
             let payload = assembly.into_whole();
             self.arriving -= 1;
@@ -214,13 +224,4 @@ fn is_whole(frame: &Frame) -> Result<bool, Close> {
         frame.kind,
         frame.id
     )
-}
-
-fn check_assembled(assembled_bytes: u64, limit_bytes: u64) -> Result<(), Close> {
-    if assembled_bytes > limit_bytes {
-        return violation!(
-            "expected at most {limit_bytes} bytes of unfinished payloads, found {assembled_bytes}"
-        );
-    }
-    Ok(())
 }
