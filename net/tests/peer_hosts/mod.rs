@@ -79,7 +79,8 @@ impl Script {
 
     fn wait(&self, so: impl Fn(&State) -> bool) {
         let state = self.state.lock().unwrap();
-        let (_, late) = self.changed.wait_timeout_while(state, LONG, |state| !so(state)).unwrap();
+        let (_state, late) =
+            self.changed.wait_timeout_while(state, LONG, |state| !so(state)).unwrap();
         assert!(!late.timed_out(), "what was waited for did not happen");
     }
 }
