@@ -1,4 +1,4 @@
-//! Hosts that talk to each other over loopback and between network namespaces.
+//! Hosts that talk to each other over loopback.
 #![allow(clippy::unwrap_used)]
 
 mod peer_hosts;
@@ -10,7 +10,7 @@ use peer_hosts::{Hosts, LONG, soon, until};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hosts_ask_each_other() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
@@ -32,7 +32,7 @@ async fn hosts_ask_each_other() {
     assert_eq!(counters.connects, 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_and_forgotten_requests_are_told_apart() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
@@ -49,7 +49,7 @@ async fn refused_and_forgotten_requests_are_told_apart() {
     assert!(matches!(error, PeerError::TooLarge { .. }), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_restarts_is_found_again() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
@@ -76,7 +76,7 @@ async fn a_host_that_restarts_is_found_again() {
     b.ask(&a, "echo", "3").await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_absent_host_is_an_error_at_the_deadline() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
@@ -88,7 +88,7 @@ async fn an_absent_host_is_an_error_at_the_deadline() {
     assert!(matches!(error, PeerError::TimedOut { may_have_run: false, .. }), "{error}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_authority_is_refused_by_both_ends() {
     let hosts = Hosts::new(&["a", "b"]);
     let others = Hosts::new(&["b", "a"]);
@@ -103,7 +103,7 @@ async fn another_authority_is_refused_by_both_ends() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_host_than_the_table_says_is_refused() {
     let hosts = Hosts::new(&["a", "b", "c"]);
     let (a, c) = (hosts.start("a"), hosts.start("c"));
@@ -124,7 +124,7 @@ async fn another_host_than_the_table_says_is_refused() {
     assert_eq!(c.script.given(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_and_late_requests_are_told_to_the_handler() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
@@ -144,7 +144,7 @@ async fn cancelled_and_late_requests_are_told_to_the_handler() {
     assert_eq!(a.peers.counters()[0].1.in_flight, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_to_a_host_is_bounded() {
     let hosts = Hosts::new(&["a", "b"]);
     let config = PeersConfig { max_queued: 8, max_queued_bytes: 1 << 20, ..PeersConfig::default() };
@@ -165,7 +165,7 @@ async fn what_is_under_way_to_a_host_is_bounded() {
     drop(b.script.take_held(1));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_can_be_replaced_and_peers_drain() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
