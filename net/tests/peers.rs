@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 async fn hosts_ask_each_other() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     let large = Bytes::from(vec![7; MAX_PAYLOAD_BYTES]);
     for (from, to) in [(&a, &b), (&b, &a)] {
         let response = from.ask(to, "echo", "well").await.unwrap();
@@ -36,7 +36,7 @@ async fn hosts_ask_each_other() {
 async fn refused_and_forgotten_requests_are_told_apart() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     let refused = a.ask(&b, "refuse", "").await.unwrap_err();
     assert!(matches!(&refused, PeerError::Refused { reason, .. } if reason == "not the owner"));
     assert!(!refused.may_have_run());
@@ -53,7 +53,7 @@ async fn refused_and_forgotten_requests_are_told_apart() {
 async fn a_host_that_restarts_is_found_again() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     a.ask(&b, "echo", "1").await.unwrap();
     let held = tokio::spawn({
         let (peers, host) = (a.peers.clone(), b.host());
@@ -71,7 +71,7 @@ async fn a_host_that_restarts_is_found_again() {
         async move { peers.ask(host, "echo", "2", soon()).await }
     });
     let b = hosts.start_at("b", addr, PeersConfig::default());
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     assert_eq!(waiting.await.unwrap().unwrap().payload, "2");
     b.ask(&a, "echo", "3").await.unwrap();
 }
@@ -80,7 +80,7 @@ async fn a_host_that_restarts_is_found_again() {
 async fn an_absent_host_is_an_error_at_the_deadline() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     let host = b.host();
     drop(b);
     let deadline = Instant::now() + Duration::from_millis(200);
@@ -93,7 +93,7 @@ async fn another_authority_is_refused_by_both_ends() {
     let hosts = Hosts::new(&["a", "b"]);
     let others = Hosts::new(&["b", "a"]);
     let (a, b) = (hosts.start("a"), others.start("b"));
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     for (from, to) in [(&a, &b), (&b, &a)] {
         let error = from.ask(to, "echo", "").await.unwrap_err();
         let PeerError::Denied { code, reason, .. } = &error else { panic!("{error}") };
@@ -128,7 +128,7 @@ async fn another_host_than_the_table_says_is_refused() {
 async fn cancelled_and_late_requests_are_told_to_the_handler() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     let deadline = Instant::now() + Duration::from_millis(100);
     let late = a.peers.ask(b.host(), "hold", "", deadline).await.unwrap_err();
     assert!(matches!(late, PeerError::TimedOut { .. }), "{late}");
@@ -149,7 +149,7 @@ async fn what_is_under_way_to_a_host_is_bounded() {
     let hosts = Hosts::new(&["a", "b"]);
     let config = PeersConfig { max_queued: 8, max_queued_bytes: 1 << 20, ..PeersConfig::default() };
     let (a, b) = (hosts.start_at("a", hosts.any, config), hosts.start("b"));
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     let ask = |bytes: usize| {
         a.peers.request(b.host(), "hold", vec![0; bytes], soon(), |_| {}).map(|_| ())
     };
@@ -169,12 +169,12 @@ async fn what_is_under_way_to_a_host_is_bounded() {
 async fn a_table_can_be_replaced_and_peers_drain() {
     let hosts = Hosts::new(&["a", "b"]);
     let (a, b) = (hosts.start("a"), hosts.start("b"));
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     a.ask(&b, "echo", "").await.unwrap();
     a.peers.set_table(&[]);
     let error = a.ask(&b, "echo", "").await.unwrap_err();
     assert!(matches!(error, PeerError::UnknownHost { .. }), "{error}");
-    hosts.acquaint(&[&a, &b]);
+    Hosts::acquaint(&[&a, &b]);
     let held = tokio::spawn({
         let (peers, host) = (a.peers.clone(), b.host());
         async move { peers.ask(host, "hold", "", soon()).await }

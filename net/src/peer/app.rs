@@ -260,31 +260,6 @@ impl PeersApp {
         self.handle_end(now, key, link, &End::Ours(close), hub);
     }
 
-    fn respond(
-        &mut self,
-        now: Instant,
-        request: RequestRef,
-        response: Response,
-        hub: &mut Hub<PeerLink>,
-    ) {
-        let Some(link) = hub.session(request.link) else { return };
-        let (session, id) = (&mut link.session, request.id);
-        match response {
-            Response::Answer(response) => {
-                if let Some(peer) = &link.peer {
-                    peer.count_sent(response.head.len() + response.payload.len());
-                }
-                session.respond(now, id, response);
-            }
-            Response::Refuse(reason) => {
-                session.refuse(now, id, &reason);
-            }
-            Response::Nothing => {
-                session.no_response(now, id, "the request was dropped without a response");
-            }
-        }
-    }
-
     fn drain(&mut self, now: Instant, until: Instant, hub: &mut Hub<PeerLink>) {
         let until = self.closing_until.map_or(until, |earlier| earlier.min(until));
         self.closing_until = Some(until);
@@ -467,6 +442,25 @@ impl PeersApp {
     }
 }
 
+fn respond(now: Instant, request: RequestRef, response: Response, hub: &mut Hub<PeerLink>) {
+    let Some(link) = hub.session(request.link) else { return };
+    let (session, id) = (&mut link.session, request.id);
+    match response {
+        Response::Answer(response) => {
+            if let Some(peer) = &link.peer {
+                peer.count_sent(response.head.len() + response.payload.len());
+            }
+            session.respond(now, id, response);
+        }
+        Response::Refuse(reason) => {
+            session.refuse(now, id, &reason);
+        }
+        Response::Nothing => {
+            session.no_response(now, id, "the request was dropped without a response");
+        }
+    }
+}
+
 fn own_link(entry: &Entry) -> Option<LinkKey> {
     match entry.stage {
         Stage::Connecting { key, .. } | Stage::Open { key } => Some(key),
@@ -488,7 +482,7 @@ impl App for PeersApp {
         match post {
             Post::Ask { asking, request } => self.submit(now, asking, request, hub),
             Post::Cancel(ticket) => self.cancel(now, ticket, hub),
-            Post::Respond { request, response } => self.respond(now, request, response, hub),
+            Post::Respond { request, response } => respond(now, request, response, hub),
             Post::Table(rows) => self.set_table(now, rows, hub),
             Post::Drain { grace } => self.drain(now, now + grace, hub),
         }

@@ -136,7 +136,7 @@ impl Hosts {
     }
 
     /// Gives all of them the table of all of them.
-    pub(crate) fn acquaint(&self, hosts: &[&Host]) {
+    pub(crate) fn acquaint(hosts: &[&Host]) {
         let table: Vec<_> =
             hosts.iter().map(|host| (host.host(), host.peers.local_addr())).collect();
         for host in hosts {
