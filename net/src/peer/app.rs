@@ -271,9 +271,6 @@ impl PeersApp {
             match hub.session(key) {
                 Some(link) if link.session.is_open() => {
                     link.session.go_away(now, CLOSING_REASON);
-                    if link.session.in_flight() == 0 && link.session.serving() == 0 {
-                        self.close(now, key, Close::new(CloseCode::Done, CLOSING_REASON), hub);
-                    }
                 }
                 _ => {
                     self.close(now, key, Close::new(CloseCode::ShuttingDown, CLOSING_REASON), hub);

@@ -109,6 +109,11 @@ pub struct PeerSession<T> {
     stage: Stage,
     /// This end said, or was told, that there are no new requests.
     leaving: bool,
+    /// This end has said that it takes no new requests; the first of both to say so ends it.
+    said: bool,
+    first: bool,
+    /// The other end has said so.
+    told: bool,
     decoder: Decoder,
     outgoing: Outgoing,
     events: VecDeque<PeerEvent<T>>,
@@ -143,6 +148,9 @@ impl<T> PeerSession<T> {
             opener,
             stage: Stage::Greeting { until: now + settings.patience.greeting },
             leaving: false,
+            said: false,
+            first: false,
+            told: false,
             decoder: Decoder::default(),
             outgoing: Outgoing::default(),
             events: VecDeque::new(),
@@ -253,19 +261,17 @@ impl<T> PeerSession<T> {
     /// Takes no new requests and sends none; those in flight are still answered.
     pub fn go_away(&mut self, now: Instant, reason: &str) {
         if self.stage == Stage::Open && !self.leaving {
-            self.leaving = true;
+            (self.leaving, self.said, self.first) = (true, true, true);
             self.mark_sending(now);
             let header = Header::new(Kind::GoAway, 0);
             self.outgoing.push(header, &[], sentence(reason), 0);
         }
     }
 
-    /// True when one end is leaving, and nothing is in flight or left to send.
+    /// True when this end was the first to leave and the other has nothing in flight either: it has
+    /// said so behind its last response, so nothing is lost by ending the connection.
     pub fn is_drained(&self) -> bool {
-        self.leaving
-            && self.asked.waiting.is_empty()
-            && self.served.serving.is_empty()
-            && self.outgoing.is_empty()
+        self.first && self.told && self.is_idle()
     }
 
     /// True once both ends have greeted.
@@ -337,6 +343,11 @@ impl<T> PeerSession<T> {
 
     /// The next bytes to send, if there are any.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
+        if self.told && !self.said && self.is_idle() && self.outgoing.is_empty() {
+            self.said = true;
+            self.mark_sending(now);
+            self.outgoing.push(Header::new(Kind::GoAway, 0), &[], Bytes::new(), 0);
+        }
         let (bytes, tally) = self.outgoing.poll(self.theirs.max_assembly_bytes)?;
         self.last_sent = now;
         self.asked.sent_through = self.asked.sent_through.max(tally.requests_through);
@@ -453,6 +464,10 @@ impl<T> PeerSession<T> {
             self.events.push_back(PeerEvent::Cancelled { id, why });
         }
         self.answer(now, id, status, &[], Bytes::new());
+    }
+
+    fn is_idle(&self) -> bool {
+        self.asked.waiting.is_empty() && self.served.serving.is_empty()
     }
 
     fn is_mid_receive(&self) -> bool {

@@ -73,7 +73,7 @@ impl<T> PeerSession<T> {
             (Stage::Open, Kind::ResponseData) => self.handle_response_data(now, &frame),
             (Stage::Open, Kind::Cancel) => self.handle_cancel(now, frame.id),
             (Stage::Open, Kind::GoAway) => {
-                self.leaving = true;
+                (self.leaving, self.told) = (true, true);
                 let reason = String::from_utf8_lossy(&frame.payload).into_owned();
                 self.events.push_back(PeerEvent::GoAway { reason });
                 Ok(())
