@@ -98,6 +98,13 @@ enum Stage {
     Open,
 }
 
+/// When this end said that it takes no new requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    First,
+    InReturn,
+}
+
 /// One end of a connection. See the module.
 #[derive(Debug)]
 pub struct PeerSession<T> {
@@ -110,8 +117,7 @@ pub struct PeerSession<T> {
     /// This end said, or was told, that there are no new requests.
     leaving: bool,
     /// This end has said that it takes no new requests; the first of both to say so ends it.
-    said: bool,
-    first: bool,
+    said: Option<Said>,
     /// The other end has said so.
     told: bool,
     decoder: Decoder,
@@ -148,8 +154,7 @@ impl<T> PeerSession<T> {
             opener,
             stage: Stage::Greeting { until: now + settings.patience.greeting },
             leaving: false,
-            said: false,
-            first: false,
+            said: None,
             told: false,
             decoder: Decoder::default(),
             outgoing: Outgoing::default(),
@@ -261,7 +266,7 @@ impl<T> PeerSession<T> {
     /// Takes no new requests and sends none; those in flight are still answered.
     pub fn go_away(&mut self, now: Instant, reason: &str) {
         if self.stage == Stage::Open && !self.leaving {
-            (self.leaving, self.said, self.first) = (true, true, true);
+            (self.leaving, self.said) = (true, Some(Said::First));
             self.mark_sending(now);
             let header = Header::new(Kind::GoAway, 0);
             self.outgoing.push(header, &[], sentence(reason), 0);
@@ -271,7 +276,7 @@ impl<T> PeerSession<T> {
     /// True when this end was the first to leave and the other has nothing in flight either: it has
     /// said so behind its last response, so nothing is lost by ending the connection.
     pub fn is_drained(&self) -> bool {
-        self.first && self.told && self.is_idle()
+        self.said == Some(Said::First) && self.told && self.is_idle()
     }
 
     /// True once both ends have greeted.
@@ -343,8 +348,8 @@ impl<T> PeerSession<T> {
 
     /// The next bytes to send, if there are any.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
-        if self.told && !self.said && self.is_idle() && self.outgoing.is_empty() {
-            self.said = true;
+        if self.told && self.said.is_none() && self.is_idle() && self.outgoing.is_empty() {
+            self.said = Some(Said::InReturn);
             self.mark_sending(now);
             self.outgoing.push(Header::new(Kind::GoAway, 0), &[], Bytes::new(), 0);
         }
