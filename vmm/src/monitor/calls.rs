@@ -81,7 +81,7 @@ impl Monitor {
                 Ok((link, number)) => {
                     let begun = Instant::now();
                     let reply: Reply = Box::new(move |answer| {
-                        let answered_us = begun.elapsed().as_micros();
+                        let answered_us = begun.elapsed().as_micros() as u64;
                         tracing::debug!(answered_us, "a call that waited for its cell");
                         reply(answer);
                     });

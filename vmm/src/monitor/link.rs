@@ -159,7 +159,8 @@ impl CellLink {
         let (ends, fds) = rings(spec.workers)?;
         order_start(spec, &socket, &fds).await?;
         let missing = ready(&socket).await?;
-        let [spawn, ready] = [spawned, begun.elapsed() - spawned].map(|time| time.as_micros());
+        let [spawn, ready] =
+            [spawned, begun.elapsed() - spawned].map(|time| time.as_micros() as u64);
         tracing::debug!(tenant = spec.tenant, spawn_us = spawn, ready_us = ready, "cell is ready");
         let mut tails = Vec::new();
         let mut workers = Vec::new();

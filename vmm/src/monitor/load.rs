@@ -140,7 +140,8 @@ async fn give(
     }));
     let opened = begun.elapsed();
     link.order(&order, &parts.fds()).await?;
-    let [open_us, given_us] = [opened, begun.elapsed() - opened].map(|time| time.as_micros());
+    let [open_us, given_us] =
+        [opened, begun.elapsed() - opened].map(|time| time.as_micros() as u64);
     tracing::debug!(function = deployed.name(), open_us, given_us, "function is in its cell");
     Ok(())
 }
