@@ -17,9 +17,9 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
         for bench in folders(&group) {
             let file = bench.join("new/estimates.json");
             if let Ok(text) = fs::read_to_string(&file) {
-                let us =
-                    median_us(&text).with_context(|| format!("{} is damaged", file.display()))?;
-                book.put(&format!("micro.{}.{}", name(&group), name(&bench)), us, "µs");
+                let ns =
+                    median_ns(&text).with_context(|| format!("{} is damaged", file.display()))?;
+                book.put(&format!("micro.{}.{}", name(&group), name(&bench)), ns, "ns");
                 found += 1;
             }
         }
@@ -46,10 +46,10 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().replace('.', "_")
 }
 
-/// The median of a file of estimates, which is in nanoseconds.
-fn median_us(text: &str) -> Option<f64> {
+/// The median of a file of estimates, in nanoseconds.
+fn median_ns(text: &str) -> Option<f64> {
     let estimates: Value = serde_json::from_str(text).ok()?;
-    Some(estimates["median"]["point_estimate"].as_f64()? / 1000.0)
+    estimates["median"]["point_estimate"].as_f64()
 }
 
 #[cfg(test)]
@@ -57,9 +57,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_median_is_taken_over_in_microseconds() {
-        assert_eq!(median_us(r#"{"median":{"point_estimate":1500.0}}"#), Some(1.5));
-        assert_eq!(median_us("{}"), None);
-        assert_eq!(median_us("damaged"), None);
+    fn a_median_is_taken_over_in_nanoseconds() {
+        assert_eq!(median_ns(r#"{"median":{"point_estimate":1500.0}}"#), Some(1500.0));
+        assert_eq!(median_ns("{}"), None);
+        assert_eq!(median_ns("damaged"), None);
     }
 }

@@ -155,12 +155,11 @@ impl CellLink {
         let socket = child.take_socket().ok_or_else(|| failed(&"it has no socket"))?;
         let socket = AsyncSocket::new(socket).map_err(|error| failed(&error))?;
         let pid = child.pid();
-        let spawned = begun.elapsed();
+        let (spawned, begun) = (begun.elapsed(), Instant::now());
         let (ends, fds) = rings(spec.workers)?;
         order_start(spec, &socket, &fds).await?;
         let missing = ready(&socket).await?;
-        let [spawn, ready] =
-            [spawned, begun.elapsed() - spawned].map(|time| time.as_micros() as u64);
+        let [spawn, ready] = [spawned, begun.elapsed()].map(|time| time.as_micros() as u64);
         tracing::debug!(tenant = spec.tenant, spawn_us = spawn, ready_us = ready, "cell is ready");
         let mut tails = Vec::new();
         let mut workers = Vec::new();

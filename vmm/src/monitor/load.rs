@@ -138,10 +138,9 @@ async fn give(
         plan_bytes: parts.plan_bytes,
         image: parts.image.is_some(),
     }));
-    let opened = begun.elapsed();
+    let (opened, begun) = (begun.elapsed(), Instant::now());
     link.order(&order, &parts.fds()).await?;
-    let [open_us, given_us] =
-        [opened, begun.elapsed() - opened].map(|time| time.as_micros() as u64);
+    let [open_us, given_us] = [opened, begun.elapsed()].map(|time| time.as_micros() as u64);
     tracing::debug!(function = deployed.name(), open_us, given_us, "function is in its cell");
     Ok(())
 }
