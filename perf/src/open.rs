@@ -167,7 +167,7 @@ async fn until(moment: Instant) {
         if left.is_zero() {
             return;
         } else if left > AWAKE {
-            sleep(left - AWAKE).await;
+            sleep(left.saturating_sub(AWAKE)).await;
         } else {
             yield_now().await;
         }

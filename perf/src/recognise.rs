@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -127,7 +128,7 @@ fn together(workers: usize, function: &Baked, input: &[u8]) -> Result<f64> {
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers).map(|_| scope.spawn(one)).collect();
-        let rates = threads.into_iter().map(|thread| thread.join());
+        let rates = threads.into_iter().map(ScopedJoinHandle::join);
         rates.map(|rate| rate.map_err(|_| anyhow!("a worker panicked"))?).sum()
     })
 }
