@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Instant;
 
 use faaslet_sandbox::cgroup;
 use faaslet_sandbox::folder::{Access, DetachError, detach};
@@ -122,6 +123,7 @@ async fn give(
     link: &Arc<CellLink>,
     number: u32,
 ) -> Result<(), LoadError> {
+    let begun = Instant::now();
     monitor.fit_artefact(deployed).await?;
     let (blocking, version) = (Arc::clone(monitor), Arc::clone(deployed));
     let parts = tokio::task::spawn_blocking(move || Parts::open(&blocking, &version));
@@ -136,7 +138,11 @@ async fn give(
         plan_bytes: parts.plan_bytes,
         image: parts.image.is_some(),
     }));
-    Ok(link.order(&order, &parts.fds()).await?)
+    let (opened, begun) = (begun.elapsed(), Instant::now());
+    link.order(&order, &parts.fds()).await?;
+    let [open_us, given_us] = [opened, begun.elapsed()].map(|time| time.as_micros() as u64);
+    tracing::debug!(function = deployed.name(), open_us, given_us, "function is in its cell");
+    Ok(())
 }
 
 /// What a cell needs of a version, opened.
