@@ -1,0 +1,12 @@
+//! Any bytes, as a file that a user writes: settings of a monitor, manifest of a project.
+#![no_main]
+
+#[path = "../../../vmm/src/cli/manifest.rs"]
+mod manifest;
+#[path = "../oracles/manifest.rs"]
+mod oracle;
+#[allow(dead_code, reason = "the command line has more of them")]
+#[path = "../../../vmm/src/cli/parse.rs"]
+mod parse;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| oracle::check(bytes));
