@@ -37,7 +37,7 @@ fn main() -> io::Result<()> {
         ("image_open", images()),
         ("manifest", texts.collect()),
         ("rewrite", modules()?),
-        ("wire", vec![to_server(), to_client()]),
+        ("wire", exchange().into()),
     ] {
         fs::create_dir_all(folder.join(target))?;
         for (number, seed) in seeds.iter().enumerate() {
@@ -88,28 +88,21 @@ fn images() -> Vec<Vec<u8>> {
     vec![write(Vec::new(), false), write(memory, true)]
 }
 
-/// What a client sends that greets and calls.
-fn to_server() -> Vec<u8> {
-    exchange().0
-}
-
-/// What a server sends back.
-fn to_client() -> Vec<u8> {
-    exchange().1
-}
-
-fn exchange() -> (Vec<u8>, Vec<u8>) {
+/// What a client sends that greets and calls, its call alone, and what a server sends back.
+fn exchange() -> [Vec<u8>; 3] {
     let now = Instant::now();
     let mut client = ClientSession::new(now, ClientSettings::default(), b"token");
     let mut server = ServerSession::new(now, ServerSettings::default());
     let (mut up, mut down) = (Vec::new(), Vec::new());
     carry(now, &mut client, &mut server, (&mut up, &mut down));
+    let greeting = up.len();
     let input = b"input"[..].into();
     let request =
         Request { function: "name", input, mode: Mode::Default, attempt: 1, deadline: None };
     client.call(now, request).expect("there is room for one call");
     carry(now, &mut client, &mut server, (&mut up, &mut down));
-    (up, down)
+    let call = up[greeting..].to_vec();
+    [up, call, down]
 }
 
 /// Carries everything until nothing moves, and keeps a copy.
