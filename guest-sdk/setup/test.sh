@@ -84,7 +84,7 @@ holds "flags reach the compiler as they are" grep -q 'a # b' "$scratch/out.wasm"
 
 # The function in C of the guide is one.
 guide=$(project guide 'lang = "c"')
-awk '/^```c$/ {on = 1; next} /^```/ {on = 0} on' "$SETUP/../README.md" >"$guide/a.c"
+awk '/^```c$/ {on = 1; next} on && /^```/ {exit} on' "$SETUP/../README.md" >"$guide/a.c"
 expect "the guide's function in C" 0 "build: guide (c)" "$guide"
 
 expect "an unknown key" 2 "has the key 'sorces'" "$(project key $'lang = "c"\nsorces = ["a.c"]')"

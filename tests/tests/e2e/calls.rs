@@ -109,6 +109,8 @@ fn a_call_whose_cell_is_lost_has_an_exit_code_of_its_own() {
     let site = Site::new();
     let monitor = site.up();
     monitor.deploy_wat("loop");
+    // Once, so that a cell has it and the next call is in that cell at once.
+    let _ = monitor.run(&["call", "loop", "--data", "", "--timeout", "100ms"]).failed(5);
     std::thread::scope(|scope| {
         let call = scope.spawn(|| monitor.call("loop", ""));
         monitor.wait_in_flight(1);

@@ -49,7 +49,8 @@ impl Groups {
     /// A name for one more builder.
     pub(super) fn builder(&self) -> BuilderName {
         let mut taken = lock(&self.builders);
-        let number = (0..).find(|number| !taken.contains(number)).unwrap_or_default();
+        // Of so many numbers and one more, one is free.
+        let number = (0..=taken.len()).find(|number| !taken.contains(number)).unwrap_or_default();
         taken.insert(number);
         let name = format!("{}-builder-{number}", self.folder);
         BuilderName { name, number, taken: Arc::clone(&self.builders) }
