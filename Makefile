@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FAASLET := $(CARGO_TARGET_DIR)/release/faaslet
 
-.PHONY: help demo test lint bench fuzz soak build guests toolchain clean
+.PHONY: help demo test lint bench fuzz deny soak build guests toolchain clean
 
 help: ## lists the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -33,10 +33,11 @@ bench: build guests ## the figures: target/perf/results.json and perf/RESULTS.md
 	$(CARGO_TARGET_DIR)/release/bench run
 	$(CARGO_TARGET_DIR)/release/bench table
 
-fuzz: ## fuzz targets, SECONDS_EACH=60 each; needs cargo-fuzz and a nightly toolchain
-	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz"; exit 1; }
-	cd tests/fuzz && for target in $$(cargo fuzz list); do \
-	  cargo +nightly fuzz run $$target -- -max_total_time=$${SECONDS_EACH:-60}; done
+fuzz: ## every fuzz target for SECONDS_EACH=60; installs cargo-fuzz when it is missing
+	@tests/fuzz/run.sh
+
+deny: ## licences, bans, sources and known vulnerabilities of dependencies; installs cargo-deny
+	@tests/deny.sh
 
 soak: build guests ## the long forms of the randomised tests
 	FAASLET_RESETS=1000000 FAASLET_MODEL_STEPS=100000 cargo test --release --workspace -- --include-ignored
