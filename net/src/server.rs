@@ -65,6 +65,15 @@ pub trait Handler: Send + Sync + 'static {
     fn cancel(&self, call: CallRef, why: CancelReason) {
         let _ = (call, why);
     }
+
+    /// A batch of calls was handed over, and answers can be taken into what is sent next.
+    fn turn(&self) {}
+
+    /// The endpoint is about to sleep until something wakes its runtime. False when there is
+    /// something to do: [`Handler::turn`] is called again.
+    fn rest(&self) -> bool {
+        true
+    }
 }
 
 /// A call in flight, unique over the life of a server.
@@ -333,6 +342,14 @@ impl App for ServerApp {
             }
         }
         Ok(())
+    }
+
+    fn turn(&mut self) {
+        self.handler.turn();
+    }
+
+    fn rest(&mut self) -> bool {
+        self.handler.rest()
     }
 
     fn handle_end(
