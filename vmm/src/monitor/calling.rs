@@ -190,3 +190,31 @@ fn refusal(error: &LoadError) -> Refusal {
         _ => Refusal::CannotBeMade,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::monitor::Config;
+
+    #[test]
+    fn a_call_that_waits_for_its_function_is_answered_when_it_is_cancelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = Config { listen, ..Config::new(dir.path().to_owned()) };
+        let (monitor, _quic) = Monitor::start(config).unwrap();
+        let (send, receive) = mpsc::channel();
+        let reply = Box::new(move |answer: Answer| send.send(answer.refusal).unwrap());
+        let caller = Caller::new(&monitor, &Arc::default(), reply);
+        let calling = Calling::loading(Arc::new(Loading::new(caller)));
+        assert!(!calling.is_over());
+        assert_eq!(monitor.calls_in_flight(), 1);
+        calling.cancel();
+        calling.cancel();
+        assert_eq!(receive.recv(), Ok(Some(Refusal::Cancelled)));
+        assert!(receive.recv().is_err(), "it is answered once");
+        assert!(calling.is_over());
+        assert_eq!(monitor.calls_in_flight(), 0);
+    }
+}

@@ -111,3 +111,45 @@ fn answer(head: &ArchivedFromCell, payload: &[u8]) -> Result<Answer, String> {
         refusal,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(outcome: i32, refusal: u8, headers_bytes: u32) -> Result<Answer, String> {
+        let head = wire::FromCell::Answer {
+            number: 1,
+            outcome,
+            refusal,
+            status: 200,
+            headers_bytes,
+            ran_ns: 5,
+        };
+        let mut bytes = Vec::new();
+        wire::encode(&head, &mut bytes).unwrap();
+        let (head, _) = wire::split(&bytes).unwrap();
+        answer(wire::from_cell(head).unwrap(), b"ab")
+    }
+
+    #[test]
+    fn a_cell_says_which_refusal_it_is() {
+        for refusal in Refusal::ALL {
+            let answer = answered(Outcome::Refused as i32, refusal as u8, 0).unwrap();
+            assert_eq!((answer.outcome, answer.refusal), (Outcome::Refused, Some(refusal)));
+        }
+        let returned = answered(Outcome::Returned as i32, 0, 1).unwrap();
+        assert_eq!((&returned.response.headers[..], &returned.body[..]), (&b"a"[..], &b"b"[..]));
+        assert_eq!(returned.refusal, None);
+    }
+
+    #[test]
+    fn an_answer_that_contradicts_itself_breaks_a_rule() {
+        let (returned, refused) = (Outcome::Returned as i32, Outcome::Refused as i32);
+        for (outcome, refusal, headers_bytes) in
+            [(returned, 1, 0), (refused, 0, 0), (refused, 200, 0), (77, 0, 0), (returned, 0, 3)]
+        {
+            let told = answered(outcome, refusal, headers_bytes);
+            assert!(told.is_err(), "{outcome} {refusal} {headers_bytes}: {told:?}");
+        }
+    }
+}
