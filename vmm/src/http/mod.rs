@@ -39,8 +39,8 @@ use body::Budget;
 
 /// What can be asked, as OpenAPI.
 pub const OPENAPI: &str = include_str!("openapi.json");
-/// Threads of the server.
-const THREADS: usize = 2;
+/// Threads of the server. One: between two, each call wakes the one that has nothing to do.
+const THREADS: usize = 1;
 /// Time for a request's head.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 /// Time for the handshake of TLS.

@@ -157,7 +157,12 @@ impl Loading {
 
     /// Loads the function and sends the call on, again on a new cell if the first one ends before
     /// it got the call.
-    pub(super) async fn run(&self, monitor: &Arc<Monitor>, deployed: &Arc<Deployed>, incoming: &Incoming) {
+    pub(super) async fn run(
+        &self,
+        monitor: &Arc<Monitor>,
+        deployed: &Arc<Deployed>,
+        incoming: &Incoming,
+    ) {
         let mut failed = Answer::refused(Refusal::Overloaded, "its cells end as they start");
         for _ in 0..MAX_CELLS_TRIED {
             if !self.waits() {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Monitor;
-use super::calling::{Calling, Loading};
 use super::caller::{Caller, Reply};
+use super::calling::{Calling, Loading};
 use super::config::MAX_TIMEOUT;
 use super::functions::Deployed;
 use super::link::{CallKey, CellLink, ChainOut, NotSent};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use faaslet_abi::Outcome;
 
-use super::worker::WorkerCounts;
 use super::CellLink;
+use super::worker::WorkerCounts;
 use crate::cell::{Answer, Refusal, ResponseHead};
 use crate::monitor::caller::Reply;
 use crate::monitor::lock::lock;

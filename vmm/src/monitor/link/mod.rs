@@ -29,8 +29,8 @@ use crate::wire::{CallHead, ToCell};
 pub use messages::{CellEvents, ChainOut};
 pub use orders::CellError;
 pub use start::CellSpec;
-pub use worker::WorkerCounts;
 pub(super) use worker::NotSent;
+pub use worker::WorkerCounts;
 use worker::{MAX_MESSAGES_AT_ONCE, TellError, WorkerLink};
 
 /// See the module's documentation.
@@ -316,4 +316,3 @@ pub(super) struct CallKey {
     worker: usize,
     number: u64,
 }
-

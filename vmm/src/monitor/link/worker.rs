@@ -194,8 +194,7 @@ impl WorkerLink {
 
 impl To {
     fn tell(&mut self, head: &ToCell, payload: &[&[u8]]) -> Result<(), TellError> {
-        let refused =
-            |refusal, text: String| TellError::Refused(Answer::refused(refusal, text));
+        let refused = |refusal, text: String| TellError::Refused(Answer::refused(refusal, text));
         wire::encode(head, &mut self.head)
             .map_err(|error| refused(Refusal::CannotBeMade, error.to_string()))?;
         let mut parts: [&[u8]; 3] = [&self.head, &[], &[]];
