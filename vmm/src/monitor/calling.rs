@@ -143,7 +143,7 @@ impl Loading {
                 *stage = Stage::Sent(Arc::clone(link), key);
                 true
             }
-            Err(NotSent::Ended(caller)) => {
+            Err(NotSent::Ended(caller) | NotSent::Broken(caller, _)) => {
                 *stage = Stage::Waits(caller);
                 false
             }

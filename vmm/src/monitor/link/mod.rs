@@ -172,11 +172,14 @@ impl CellLink {
         let now = self.started.elapsed().as_millis() as u64;
         self.last_call_ms.store(now, Ordering::Relaxed);
         let worker = self.least_loaded();
-        let sent = self.workers[worker].call(head, parts, caller);
-        if matches!(sent, Err(NotSent::Ended(_))) {
-            self.kill();
+        match self.workers[worker].call(head, parts, caller) {
+            Ok(number) => Ok(CallKey { worker, number }),
+            Err(NotSent::Broken(caller, broken)) => {
+                self.broken(&broken.to_string());
+                Err(NotSent::Ended(caller))
+            }
+            Err(not_sent) => Err(not_sent),
         }
-        sent.map(|number| CallKey { worker, number })
     }
 
     /// Wakes the worker of a call if it sleeps.

@@ -58,8 +58,10 @@ struct From {
 
 /// A call that its worker never got.
 pub(in crate::monitor) enum NotSent {
-    /// The cell has ended: the call can be sent to another one.
+    /// The cell takes no more calls: this one can be sent to another.
     Ended(Caller),
+    /// The same, and it is because the ring is broken: the cell is to be ended.
+    Broken(Caller, Broken),
     /// It was refused, and the caller is to be told so.
     Refused(Caller, Answer),
 }
@@ -108,7 +110,7 @@ impl WorkerLink {
         let Some(caller) = to.waiting.take(number) else { return Ok(number) };
         Err(match error {
             TellError::Refused(answer) => NotSent::Refused(caller, answer),
-            TellError::Broken(_) => NotSent::Ended(caller),
+            TellError::Broken(broken) => NotSent::Broken(caller, broken),
         })
     }
 
