@@ -57,11 +57,11 @@ impl Up {
         let end = Ending::new()?;
         let _awake = config.low_latency.then(keep_awake).transpose()?;
         let running = Running::start(config)?;
+        // Compiler settings and keys are read once; where it fails, their code stays in memory.
+        let _ = faaslet_sandbox::release_code();
         running.greet(context.output.json)?;
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        // Compiler settings and keys are read once; where it fails, they stay.
-        let _ = faaslet_sandbox::release_code();
         end.wait();
         tracing::info!(in_flight = running.monitor.calls_in_flight(), "draining");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
