@@ -168,13 +168,18 @@ fn respond(id: &[u8; 16], answer: Answer) -> Response {
         Outcome::Refused => refused(&answer).into_response(),
         outcome => problem(outcome, String::from_utf8_lossy(&answer.body)).into_response(),
     };
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::from_bytes(&hex(id)) {
         headers.insert(CALL_ID, id);
     }
     headers.insert(RUN_US, HeaderValue::from(ran.as_micros() as u64));
     response
+}
+
+/// An id as digits.
+fn hex(id: &[u8; 16]) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|at| DIGITS[usize::from(id[at / 2] >> (4 * (1 - at % 2)) & 15)])
 }
 
 fn problem(outcome: Outcome, message: impl Into<String>) -> Problem {
@@ -296,6 +301,12 @@ mod tests {
             assert_eq!(response.status().as_u16(), status, "{outcome:?}");
             assert_eq!(response.headers()[CALL_ID], "01".repeat(16).as_str());
         }
+    }
+
+    #[test]
+    fn an_id_is_32_digits() {
+        let id = std::array::from_fn(|at| (at * 17) as u8);
+        assert_eq!(&hex(&id), b"00112233445566778899aabbccddeeff");
     }
 
     #[test]

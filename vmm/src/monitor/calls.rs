@@ -72,7 +72,9 @@ impl Monitor {
         };
         match send(&deployed, &link, number, &incoming, caller) {
             Ok(key) => Calling::sent(link, key),
-            Err(NotSent::Ended(caller) | NotSent::Broken(caller, _)) => self.load_and_call(deployed, incoming, caller),
+            Err(NotSent::Ended(caller) | NotSent::Broken(caller, _)) => {
+                self.load_and_call(deployed, incoming, caller)
+            }
             Err(NotSent::Refused(caller, answer)) => {
                 caller.answer(answer);
                 Calling::over()
