@@ -1,6 +1,7 @@
 //! Whoever waits for the answer to a call.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::Monitor;
 use super::stats::Stats;
@@ -21,6 +22,17 @@ impl Caller {
     pub(super) fn new(monitor: &Arc<Monitor>, stats: &Arc<Stats>, reply: Reply) -> Self {
         monitor.in_flight.begin();
         Self { monitor: Arc::clone(monitor), stats: Arc::clone(stats), reply }
+    }
+
+    /// Has the log tell how long the answer takes from now on.
+    pub(super) fn timed(self) -> Self {
+        let (begun, reply) = (Instant::now(), self.reply);
+        let reply = Box::new(move |answer| {
+            let answered_us = begun.elapsed().as_micros() as u64;
+            tracing::debug!(answered_us, "a call that waited for its cell");
+            reply(answer);
+        });
+        Self { reply, ..self }
     }
 
     /// Gives the answer.

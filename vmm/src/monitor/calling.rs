@@ -137,7 +137,7 @@ impl Loading {
     ) -> bool {
         let mut stage = lock(&self.0);
         let Stage::Waits(caller) = std::mem::replace(&mut *stage, Stage::Over) else { return true };
-        match send(deployed, link, number, incoming, caller) {
+        match send(deployed, link, number, incoming, caller.timed()) {
             Ok(key) => {
                 link.ring(key);
                 *stage = Stage::Sent(Arc::clone(link), key);

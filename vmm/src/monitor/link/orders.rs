@@ -46,7 +46,11 @@ impl CellLink {
             return Ok(());
         }
         match report(&self.socket).await? {
-            Report::Added { .. } | Report::Changed { .. } => Ok(()),
+            Report::Added { artefact_us, image_us, .. } => {
+                tracing::debug!(artefact_us, image_us, "a cell told how long it took");
+                Ok(())
+            }
+            Report::Changed { .. } => Ok(()),
             Report::Failed { message, .. } => Err(failed(message)),
             Report::Ready { .. } => Err(failed("it said that it is ready, again".into())),
         }

@@ -1,6 +1,7 @@
 //! Starting a cell: its process, its rings, and the word that it is ready.
 
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use faaslet_ring::{Capacity, CreateError, MonitorEnd, RingFds};
 use faaslet_sandbox::aio::{AsyncChild, AsyncSocket};
@@ -43,6 +44,7 @@ pub(super) struct Started {
 /// Starts the process and waits until it is ready.
 pub(super) async fn start(spec: &CellSpec, cgroups: &Cgroups) -> Result<Started, CellError> {
     let failed = |error: &dyn std::fmt::Display| CellError::Start(error.to_string());
+    let begun = Instant::now();
     let group = group(spec, cgroups);
     let mut child = spawn(&Spec {
         role: ROLE.into(),
@@ -55,9 +57,12 @@ pub(super) async fn start(spec: &CellSpec, cgroups: &Cgroups) -> Result<Started,
     let socket = child.take_socket().ok_or_else(|| failed(&"it has no socket"))?;
     let socket = AsyncSocket::new(socket).map_err(|error| failed(&error))?;
     let pid = child.pid();
+    let (spawned, begun) = (begun.elapsed(), Instant::now());
     let (rings, fds) = rings(spec.workers)?;
     order_start(spec, &socket, &fds).await?;
     let missing = ready(&socket).await?;
+    let [spawn_us, ready_us] = [spawned, begun.elapsed()].map(|time| time.as_micros() as u64);
+    tracing::debug!(tenant = spec.tenant, spawn_us, ready_us, "cell is ready");
     let child = AsyncChild::new(child).map_err(|error| failed(&error))?;
     Ok(Started { child, pid, socket, group, rings, missing })
 }
@@ -103,7 +108,10 @@ async fn order_start(
 
 async fn ready(socket: &AsyncSocket) -> Result<Vec<String>, CellError> {
     match report(socket).await? {
-        Report::Ready { missing } => Ok(missing),
+        Report::Ready { missing, jail_us, engine_us } => {
+            tracing::debug!(jail_us, engine_us, "a cell told how long it took");
+            Ok(missing)
+        }
         other => Err(CellError::Report { expected: "become ready", found: format!("{other:?}") }),
     }
 }
