@@ -209,7 +209,7 @@ mod tests {
         let listen = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config { listen, ..Config::new(dir.path().to_owned()) };
         let (monitor, _quic) = Monitor::start(config).unwrap();
-        let (send, receive) = mpsc::channel();
+        let (send, receive) = mpsc::sync_channel(2);
         let reply = Box::new(move |answer: Answer| send.send(answer.refusal).unwrap());
         let caller = Caller::new(&monitor, &Arc::default(), reply);
         let calling = Calling::loading(Arc::new(Loading::new(caller)));
