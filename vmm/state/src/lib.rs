@@ -9,6 +9,7 @@
 //! persistence and connections, or the host interface. See `README.md` for the semantics.
 
 pub mod chunk;
+pub mod delta;
 pub mod key;
 pub mod message;
 pub mod payload;
