@@ -9,7 +9,7 @@ use std::ops::Range;
 use faaslet_state::{Chunk, ChunkRange};
 
 use crate::error::TierError;
-use crate::sys::PAGE_BYTES;
+use crate::sys::{Access, PAGE_BYTES};
 use crate::table::{Standing, Table, pages_within};
 use crate::task::{Task, Wake};
 use crate::value::Value;
@@ -77,9 +77,15 @@ impl Value {
         let mut table = self.table_mut();
         let Some(map) = table.maps.find(id) else { return };
         let len = map.range.end - map.range.start;
-        if map.mode == MapMode::Write && len >= MIN_WATCHED_BYTES {
-            let pages = address..address + len as usize;
-            map.watched = self.tracker.watch(&pages).then_some(pages);
+        let pages = address..address + len as usize;
+        match map.mode {
+            MapMode::Read => self.tracker.populate(&pages, Access::Load),
+            MapMode::Write => {
+                // Entered first: a store after that is one that counts.
+                self.tracker.populate(&pages, Access::Store);
+                let watched = len >= MIN_WATCHED_BYTES && self.tracker.watch(&pages);
+                map.watched = watched.then_some(pages);
+            }
         }
     }
 

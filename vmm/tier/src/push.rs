@@ -179,8 +179,10 @@ impl Value {
             let entry = table.entry_mut(sent.chunk);
             let Some(base) = &mut entry.base else { continue };
             let exact = acknowledge(self.spec(), base, &changes);
-            if exact && before.get(number) == Some(&sent.had) {
+            if exact && !entry.mixed && before.get(number) == Some(&sent.had) {
                 entry.version = version;
+            } else {
+                entry.mixed = true;
             }
             // What was stored meanwhile, and what the base does not come to by the rule.
             let differing = pages_of(sent.pages, used)

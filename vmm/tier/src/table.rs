@@ -29,6 +29,9 @@ const _: () = assert!(CHUNK_PAGES == u16::BITS);
 pub(crate) struct Entry {
     /// Up to which version it, or its base if there is one, is exactly the owner's.
     pub(crate) version: Version,
+    /// The base has something of a later version too, and not all of it: a push came between other
+    /// hosts' pushes. The next pull brings the whole chunk.
+    pub(crate) mixed: bool,
     /// The chunk as the owner has it, as far as this host knows. Invariant: there whenever the
     /// chunk is mapped for writing or a page of it is dirty; zeros behind the owner's length.
     pub(crate) base: Option<Box<[u8]>>,
@@ -46,6 +49,11 @@ impl Entry {
     /// Whether nothing would be lost with it.
     pub(crate) fn is_clean(&self) -> bool {
         self.present && self.dirty == 0 && self.write_maps == 0
+    }
+
+    /// What the owner need not send again.
+    pub(crate) fn since(&self) -> Version {
+        if self.mixed { Version::NONE } else { self.version }
     }
 
     #[inline]

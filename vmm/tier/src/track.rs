@@ -11,7 +11,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 
-use crate::sys::{MAX_SCAN_REGIONS, Memory, PAGE_BYTES, PageRegion, Userfault, scan_written};
+use crate::sys::{
+    Access, MAX_SCAN_REGIONS, Memory, PAGE_BYTES, PageRegion, Userfault, populate, scan_written,
+};
 
 /// Where the kernel shows this process its page map.
 const PAGEMAP_PATH: &str = "/proc/self/pagemap";
@@ -32,6 +34,7 @@ pub enum Tracking {
 pub struct Tracker {
     /// Invariant: there if and only if pages are tracked by protection.
     means: Option<Means>,
+    populates: bool,
 }
 
 #[derive(Debug)]
@@ -44,12 +47,18 @@ impl Tracker {
     /// The best that tells the truth here, found by trying.
     pub fn open() -> Self {
         let means = Means::open().filter(|means| means.tell_the_truth().unwrap_or(false));
-        Self { means }
+        Self { means, populates: false }
     }
 
     /// Comparing everything.
     pub fn comparing() -> Self {
-        Self { means: None }
+        Self { means: None, populates: false }
+    }
+
+    /// Whether pages of new mappings are entered at once, and not at the first touch of each.
+    #[must_use]
+    pub fn populating(self, populates: bool) -> Self {
+        Self { populates, ..self }
     }
 
     /// Which it is.
@@ -60,6 +69,13 @@ impl Tracker {
     /// Its descriptors, for a sandbox to keep open.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.means.iter().flat_map(|means| [means.userfault.fd(), means.pagemap.as_fd()])
+    }
+
+    /// Enters the pages of a mapping, if that is done at once. What cannot be is left to faults.
+    pub(crate) fn populate(&self, pages: &Range<usize>, access: Access) {
+        if self.populates {
+            populate(pages, access);
+        }
     }
 
     /// Begins to watch a mapping; whether it is watched now.

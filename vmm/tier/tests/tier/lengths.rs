@@ -33,6 +33,9 @@ fn a_value_grows_by_writes_and_by_pushes_at_its_owner() {
     assert_eq!((value.stat().len, owner.len), (CHUNK_BYTES + 8, 0));
     assert_eq!(all(&value)[CHUNK_BYTES as usize..], *b"\0\0\0\0\0end");
     owner.flush(&value, TASK);
+    // Others may have written to what this host skipped, now that the value is as long as that.
+    assert_eq!(value.missing(0, u64::MAX).unwrap().len(), 1);
+    owner.fetch(&value);
     assert_eq!(owner.bytes(), all(&value));
     let refused = value.write(TASK, QUOTA - 1, b"no").unwrap_err();
     assert!(matches!(refused, TierError::Range { limit: QUOTA, .. }), "{refused}");

@@ -37,8 +37,14 @@ fn element(spec: &Spec, step: u8) -> Vec<u8> {
     }
 }
 
+/// Whether no mixture of two steps is in it.
 fn is_whole(spec: &Spec, bytes: &[u8]) -> bool {
-    (0..=STEPS).any(|step| element(spec, step) == bytes)
+    let number = match spec.element() {
+        Element::F32 => f64::from(f32::from_le_bytes(bytes.try_into().unwrap())),
+        Element::F64 => f64::from_le_bytes(bytes.try_into().unwrap()),
+        _ => return bytes.iter().all(|byte| *byte == bytes[0]),
+    };
+    number.fract() == 0.0 && (0.0..=f64::from(STEPS)).contains(&number)
 }
 
 /// Stores to the elements of a range, in no order, until told to stop; what it stored last.

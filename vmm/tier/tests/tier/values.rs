@@ -98,7 +98,8 @@ fn versions_follow_pushes_that_nobody_came_between() {
     let _ = there.write(TASK, 8, &[2; 8]).unwrap();
     owner.flush(&there, TASK);
     let asked = there.newer(0, u64::MAX).unwrap();
-    assert_eq!(asked, [range(0, 2, 1)], "it has not seen what came before");
+    let whole = PullRange { first: 0, count: 1, since: Version::NONE };
+    assert_eq!(asked, [whole, range(1, 1, 1)], "it has not seen what came before");
     owner.refresh(&there, true);
     let mut bytes = [0; 16];
     let _ = there.read(0, &mut bytes).unwrap();
