@@ -237,10 +237,12 @@ fn main() {
     println!("tracking here: {:?}", Tracker::open().tracking());
     calls();
     installs();
-    pushes("protect", Tracker::open());
+    pushes("as it comes", Tracker::open());
+    pushes("protect", Tracker::open().insisting());
     pushes("compare", Tracker::comparing());
-    mappings("protect", Tracker::open);
-    mappings("protect, populated", || Tracker::open().populating(true));
+    mappings("as it comes", Tracker::open);
+    mappings("protect", || Tracker::open().insisting());
+    mappings("protect, populated", || Tracker::open().insisting().populating(true));
     mappings("compare", Tracker::comparing);
     mappings("compare, populated", || Tracker::comparing().populating(true));
 }

@@ -35,6 +35,9 @@ pub struct Prepared {
     serial: u64,
     range: Range<u64>,
     chunks: Vec<Sent>,
+    /// Bytes of pages that were compared, and of those that differed.
+    compared: u64,
+    differed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -79,11 +82,16 @@ impl Value {
             serial: table.prepared,
             range,
             chunks: Vec::new(),
+            compared: 0,
+            differed: 0,
         };
         let found = self.find_changes(&mut table, &mut prepared);
         if let Err(error) = found {
             self.take_back(&mut table, &prepared);
             return Err(error);
+        }
+        if table.dense && prepared.compared > 0 {
+            table.dense = self.tracker.is_dense(true, prepared.differed, prepared.compared);
         }
         prepared.len = prepared.len.max(self.end_of_changes(&table, &prepared));
         prepared.grows = prepared.len > table.owner_len;
@@ -130,7 +138,9 @@ impl Value {
             }
             let here = view.part(bytes.start, bytes.len());
             let differs = !here.holds(&base[bytes.clone()]);
+            prepared.compared += PAGE_BYTES;
             if differs {
+                prepared.differed += PAGE_BYTES;
                 view.part(asked.start, asked.len()).read(&mut copy[asked.clone()]);
                 pages |= 1 << page;
                 ranges.push(asked.clone());

@@ -87,6 +87,8 @@ pub(crate) struct Table {
     /// Chunks of a push that has been prepared and whose outcome is not known.
     pub(crate) sending: Option<Sending>,
     pub(crate) maps: Maps,
+    /// Much of it was stored to at a time: comparing it is cheaper than watching.
+    pub(crate) dense: bool,
     /// Who has, or is about to get, the global write lock on this host.
     pub(crate) exclusive: Option<Task>,
     /// Pushes prepared so far, and the last one that was acknowledged.
@@ -125,6 +127,7 @@ impl Table {
             dirty: BTreeSet::new(),
             sending: None,
             maps: Maps::default(),
+            dense: false,
             exclusive: None,
             prepared: 0,
             pushed: None,

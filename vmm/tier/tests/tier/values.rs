@@ -191,6 +191,28 @@ fn a_large_value_is_mapped_in_parts_and_pushed_in_parts() {
     value.push_failed(prepared);
 }
 
+/// A mapping that is stored to all over, then in one place, then all over again.
+#[test]
+fn stores_are_found_however_many_there_were_before() {
+    let (mut owner, tier) = (owner(16), tier());
+    let value = owner.open(&tier);
+    owner.fetch(&value);
+    let (len, mut faaslet) = (16 * CHUNK_BYTES, Faaslet::new(1));
+    let mapped = faaslet.map(&value, 0, len, MapMode::Write);
+    for round in 0..20_u8 {
+        let step = if round % 7 == 0 { 4096 } else { len / 2 };
+        for at in (0..len).step_by(step as usize) {
+            faaslet.store(mapped.addr + at as u32, &[100 + round; 8]);
+        }
+        assert_eq!(owner.flush(&value, TASK), 1);
+        let mut bytes = vec![0; len as usize];
+        assert_eq!(value.read(0, &mut bytes).unwrap(), Copied::Bytes(bytes.len()));
+        assert!(bytes == owner.bytes() && bytes[len as usize / 2] == 100 + round, "round {round}");
+    }
+    let _ = faaslet.unmap(&value, mapped);
+    assert_eq!(owner.flush(&value, TASK), 0);
+}
+
 #[test]
 fn tracking_says_what_it_is() {
     assert_eq!(Tracker::comparing().tracking(), Tracking::Compare);
