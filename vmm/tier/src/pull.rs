@@ -1,18 +1,13 @@
 //! Pulls: what to ask the owner for, and what to do with its answer.
 
 use faaslet_state::delta::{lay_under, newer};
-use faaslet_state::message::{MAX_PAYLOAD_BYTES, MAX_PULL_RANGES, PullRange};
+use faaslet_state::message::{MAX_PULL_CHUNKS, MAX_PULL_RANGES, PullRange};
 use faaslet_state::payload::{Body, PulledChunk, pulled_chunks};
 use faaslet_state::{CHUNK_BYTES, Chunk, ChunkRange, Version};
 
 use crate::error::TierError;
 use crate::table::{Entry, Standing, Table};
 use crate::value::{Short, Value};
-
-/// Most bytes around a chunk in an answer.
-const HEAD_BYTES: usize = 64;
-/// Most chunks in one pull, so that the answer holds all of them.
-const MAX_PULL_CHUNKS: u32 = (MAX_PAYLOAD_BYTES / (CHUNK_BYTES as usize + HEAD_BYTES)) as u32;
 
 /// The head of an owner's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use faaslet_state::delta::{acknowledge, diff_within};
-use faaslet_state::message::MAX_PAYLOAD_BYTES;
+use faaslet_state::message::{MAX_PAYLOAD_BYTES, MAX_PUSH_CHUNKS};
 use faaslet_state::payload::Changes;
 use faaslet_state::{CHUNK_BYTES, Chunk, ChunkRange, Version};
 
@@ -43,7 +43,7 @@ pub struct Prepared {
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     chunk: Chunk,
-    /// The version that it, or its base, had.
+    /// Up to which version it, or its base, was the owner's.
     had: Version,
     pages: u16,
 }
@@ -108,7 +108,8 @@ impl Value {
         let dirty: BTreeSet<u32> = table.dirty.range(chunks.first.0..last).copied().collect();
         let mut copy = vec![0; CHUNK_BYTES as usize];
         for chunk in dirty.into_iter().map(Chunk) {
-            if prepared.payload.len() + MAX_CHUNK_CHANGES_BYTES > MAX_PAYLOAD_BYTES {
+            let full = prepared.payload.len() + MAX_CHUNK_CHANGES_BYTES > MAX_PAYLOAD_BYTES;
+            if full || prepared.chunks.len() >= MAX_PUSH_CHUNKS as usize {
                 prepared.more = true;
                 break;
             }
@@ -189,7 +190,8 @@ impl Value {
             let entry = table.entry_mut(sent.chunk);
             let Some(base) = &mut entry.base else { continue };
             let exact = acknowledge(self.spec(), base, &changes);
-            if exact && !entry.mixed && before.get(number) == Some(&sent.had) {
+            let alone = before.get(number).is_some_and(|before| *before <= sent.had);
+            if exact && alone && !entry.mixed {
                 entry.version = version;
             } else {
                 entry.mixed = true;

@@ -95,6 +95,13 @@ fn versions_follow_pushes_that_nobody_came_between() {
     let since = |n| Version::new(faaslet_state::Epoch(1), n);
     let range = |first, count, n| PullRange { first, count, since: since(n) };
     assert_eq!(here.newer(0, u64::MAX).unwrap(), [range(0, 1, 2), range(1, 1, 1)]);
+    let _ = here.write(TASK, CHUNK_BYTES, &[3; 8]).unwrap();
+    owner.flush(&here, TASK);
+    assert_eq!(here.newer(0, u64::MAX).unwrap(), [range(0, 1, 2), range(1, 1, 3)]);
+    owner.refresh(&here, true);
+    let _ = here.write(TASK, CHUNK_BYTES, &[4; 8]).unwrap();
+    owner.flush(&here, TASK);
+    assert_eq!(here.newer(0, u64::MAX).unwrap(), [range(0, 1, 3), range(1, 1, 4)]);
     let _ = there.write(TASK, 8, &[2; 8]).unwrap();
     owner.flush(&there, TASK);
     let asked = there.newer(0, u64::MAX).unwrap();
