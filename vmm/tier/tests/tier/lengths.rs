@@ -55,7 +55,8 @@ fn what_is_cut_off_is_zeros_when_the_value_grows_again() {
     let version = owner.resize(100);
     value.resized(version, 100).unwrap();
     assert_eq!(all(&value), [7; 100]);
-    assert_eq!(faaslet.load(mapped.addr, len as usize)[100..], [0; 2 * CHUNK_BYTES as usize]);
+    let left = faaslet.load(mapped.addr, len as usize);
+    assert!(left[100..].iter().all(|byte| *byte == 0));
     // Behind the end of what is mapped nobody is stopped from storing, and nobody else gets it.
     faaslet.store(mapped.addr + 200, &[9; 10]);
     assert_eq!(owner.flush(&value, TASK), 0);

@@ -1,4 +1,4 @@
-//! What the local tier costs: `cargo run --release --workspace --example cost`.
+//! What the local tier costs: `cargo run --release --workspace --example tier_cost`.
 //!
 //! Each line is the median of many, in nanoseconds. Compare lines of one run with each other.
 #![allow(clippy::unwrap_used, reason = "an example")]
