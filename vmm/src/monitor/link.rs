@@ -394,7 +394,7 @@ impl CellLink {
         let failed = |found: String| CellError::Report { expected, found };
         let _one_at_a_time = self.orders.lock().await;
         let bytes = serde_json::to_vec(order).map_err(|error| failed(error.to_string()))?;
-        self.socket.send(&bytes, fds).await.map_err(|error| failed(error.to_string()))?;
+        self.socket.send_parcel(&bytes, fds).await.map_err(|error| failed(error.to_string()))?;
         if !matches!(order, Order::Function(_) | Order::Settings { .. }) {
             return Ok(());
         }
@@ -557,7 +557,7 @@ async fn order_start(
     let bytes = serde_json::to_vec(&order).map_err(|error| failed(&error))?;
     let fds: Vec<_> =
         fds.iter().flat_map(|ring| [ring.memory.as_fd(), ring.bell.as_fd()]).collect();
-    socket.send(&bytes, &fds).await.map_err(|error| failed(&error))
+    socket.send_parcel(&bytes, &fds).await.map_err(|error| failed(&error))
 }
 
 async fn ready(socket: &AsyncSocket) -> Result<Vec<String>, CellError> {
