@@ -36,6 +36,7 @@ use std::time::Duration;
 use faaslet_abi::Outcome;
 use faaslet_net::server::{BindError, Server, ServerConfig};
 use faaslet_net::tls::{self, TlsError};
+use faaslet_sandbox::cgroup;
 use faaslet_store::{
     BlobError, BlobKind, DbError, FunctionError, FunctionName, Hash, NameError, Store, TenantError,
 };
