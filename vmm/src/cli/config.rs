@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::exit::{Code, Failure};
 use super::manifest::{self, Settings};
 use super::parse;
-use crate::monitor::Config;
+use crate::monitor::{Config, MAX_WORKERS};
 
 /// Settings of a monitor, as flags or environment give them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -48,6 +48,12 @@ pub struct Flags {
     /// Versions of a function that are kept beside the current one
     #[arg(long, env = "FAASLET_KEEP_VERSIONS")]
     pub keep_versions: Option<usize>,
+    /// Most bytes of modules, code and images on disk; old versions go to keep within it
+    #[arg(long, env = "FAASLET_DISK_BUDGET", value_parser = parse::size, value_name = "SIZE")]
+    pub disk_budget: Option<u64>,
+    /// Most bytes of a tenant's uploads that no function uses [default: 1G]
+    #[arg(long, env = "FAASLET_UPLOAD_QUOTA", value_parser = parse::size, value_name = "SIZE")]
+    pub upload_quota: Option<u64>,
     /// Keep the processor awake: faster answers, more power
     #[arg(long, env = "FAASLET_LOW_LATENCY")]
     pub low_latency: bool,
@@ -68,6 +74,8 @@ impl From<Settings> for Flags {
             cell_memory: file.cell_memory,
             builder_memory: file.builder_memory,
             keep_versions: file.keep_versions,
+            disk_budget: file.disk_budget,
+            upload_quota: file.upload_quota,
             low_latency: file.low_latency,
         }
     }
@@ -103,6 +111,8 @@ impl Flags {
         set(&mut config.cell_memory_bytes, self.cell_memory);
         set(&mut config.builder_memory_bytes, self.builder_memory);
         set(&mut config.keep_versions, self.keep_versions);
+        config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
+        set(&mut config.upload_quota_bytes, self.upload_quota);
         config.low_latency |= self.low_latency;
     }
 }
@@ -116,7 +126,7 @@ fn read(path: &Path) -> Result<Flags, Failure> {
 }
 
 fn check(config: &Config) -> Result<(), Failure> {
-    let counts = [("workers", config.workers, 64), ("slots", config.slots, 16_384)];
+    let counts = [("workers", config.workers, MAX_WORKERS), ("slots", config.slots, 16_384)];
     for (name, found, most) in counts {
         if found == 0 || found > most {
             let what = format!("expected 1 to {most} {name}; found {found}; change --{name}");
@@ -139,12 +149,15 @@ mod tests {
 
     #[test]
     fn flags_go_over_the_file_and_the_file_over_defaults() {
-        let (_dir, path) = file("workers = 3\nslots = 100\ntimeout = \"5s\"\nlow-latency = true\n");
+        let (_dir, path) = file(
+            "workers = 3\nslots = 100\ntimeout = \"5s\"\nlow-latency = true\ndisk-budget = \"2G\"\n",
+        );
         let flags = Flags { config: Some(path), workers: Some(2), ..Flags::default() };
         let config = flags.config("/nowhere".into()).unwrap();
         assert_eq!((config.workers, config.slots), (2, 100));
         assert_eq!(config.timeout, Duration::from_secs(5));
         assert!(config.low_latency);
+        assert_eq!(config.disk_budget_bytes, Some(2 << 30));
         assert_eq!(config.drain, Config::new("/".into()).drain);
     }
 

@@ -46,6 +46,10 @@ pub struct Settings {
     #[serde(deserialize_with = "size")]
     pub builder_memory: Option<u64>,
     pub keep_versions: Option<usize>,
+    #[serde(deserialize_with = "size")]
+    pub disk_budget: Option<u64>,
+    #[serde(deserialize_with = "size")]
+    pub upload_quota: Option<u64>,
     pub low_latency: bool,
 }
 

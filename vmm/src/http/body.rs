@@ -155,10 +155,21 @@ pub async fn json<T: DeserializeOwned>(
     limit: usize,
     budget: &Budget,
 ) -> Result<T, Problem> {
-    let (bytes, _held) = whole(body, headers, limit, budget).await?;
-    serde_json::from_slice(&bytes).map_err(|error| {
+    Ok(held_json(body, headers, limit, budget).await?.0)
+}
+
+/// A body of JSON that counts until the second value is dropped, as what was read from it is kept.
+pub async fn held_json<T: DeserializeOwned>(
+    body: Body,
+    headers: &HeaderMap,
+    limit: usize,
+    budget: &Budget,
+) -> Result<(T, Held), Problem> {
+    let (bytes, held) = whole(body, headers, limit, budget).await?;
+    let value = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::bad_request(format!("expected the JSON of openapi.json; {error}"))
-    })
+    })?;
+    Ok((value, held))
 }
 
 #[cfg(test)]
@@ -200,6 +211,16 @@ mod tests {
         let endless = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
         let slow = whole(endless, &HeaderMap::new(), 4, &Budget::default()).await.unwrap_err();
         assert_eq!(slow.status, 408);
+    }
+
+    #[tokio::test]
+    async fn what_is_read_from_a_body_counts_as_long_as_it_is_kept() {
+        let budget = Budget::default();
+        let read = held_json::<Vec<u8>>(parts(&["[1,2]"]), &HeaderMap::new(), 9, &budget).await;
+        let (value, held) = read.unwrap();
+        assert_eq!((value, budget.0.load(Ordering::Relaxed)), (vec![1, 2], 5));
+        drop(held);
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

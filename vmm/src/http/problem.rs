@@ -8,7 +8,9 @@ use faaslet_store::{
 };
 
 use crate::api::Problem;
-use crate::monitor::{AdminError, DeployError, LoadError, ModuleError, StoreError};
+use crate::monitor::{
+    AdminError, Busy, DeployError, LoadError, ModuleError, OverBudget, StoreError,
+};
 
 /// When a refused call may be tried again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -130,9 +132,9 @@ impl From<TenantError> for Problem {
             TenantError::Unknown(_)
             | TenantError::NotGranted { .. }
             | TenantError::UnknownToken(_) => Self::not_found(text),
-            TenantError::TooManyGrants(_) | TenantError::TooManyTokens { .. } => {
-                Self::refused(text)
-            }
+            TenantError::TooManyGrants(_)
+            | TenantError::TooManyTokens { .. }
+            | TenantError::Nested { .. } => Self::refused(text),
             TenantError::Random(_) | TenantError::Db(_) => internal(&text),
         }
     }
@@ -154,8 +156,24 @@ impl From<ModuleError> for Problem {
     fn from(error: ModuleError) -> Self {
         match error {
             ModuleError::Put(error) => error.into(),
-            ModuleError::TooLarge { .. } => Self::too_large(error.to_string()),
+            ModuleError::Quota { .. } => Self::disk_full(error.to_string()),
+            ModuleError::OverBudget(error) => error.into(),
         }
+    }
+}
+
+impl From<OverBudget> for Problem {
+    fn from(error: OverBudget) -> Self {
+        match error {
+            OverBudget::Full { .. } => Self::disk_full(error.to_string()),
+            OverBudget::Gc(error) => internal(&error),
+        }
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        Self::overloaded(busy.to_string())
     }
 }
 
@@ -186,7 +204,14 @@ impl From<DeployError> for Problem {
             DeployError::Store(error) => error.into(),
             DeployError::Put(error) => error.into(),
             DeployError::Record(RecordError::UnknownTenant(_)) => Self::not_found(text),
-            DeployError::Build(_) | DeployError::Record(_) => Self::refused(text),
+            DeployError::Busy(busy) => busy.into(),
+            DeployError::OverBudget(error) => error.into(),
+            DeployError::Build(_)
+            | DeployError::Record(_)
+            | DeployError::Folder(LoadError::NotGranted(_) | LoadError::Folder(_)) => {
+                Self::refused(text)
+            }
+            DeployError::Folder(error) => internal(&error),
             DeployError::Image(_) | DeployError::System(_) => internal(&text),
         }
     }

@@ -40,7 +40,7 @@ impl CellLink {
         let failed = |found: String| CellError::Report { expected, found };
         let _one_at_a_time = self.orders.lock().await;
         let bytes = serde_json::to_vec(order).map_err(|error| failed(error.to_string()))?;
-        let sent = self.socket.send(&bytes, fds).await;
+        let sent = self.socket.send_parcel(&bytes, fds).await;
         sent.map_err(|error| CellError::Gone(error.to_string()))?;
         if !matches!(order, Order::Function(_) | Order::Settings { .. }) {
             return Ok(());

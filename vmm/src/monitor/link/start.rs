@@ -103,7 +103,7 @@ async fn order_start(
     let bytes = serde_json::to_vec(&order).map_err(|error| failed(&error))?;
     let fds: Vec<_> =
         fds.iter().flat_map(|ring| [ring.memory.as_fd(), ring.bell.as_fd()]).collect();
-    socket.send(&bytes, &fds).await.map_err(|error| failed(&error))
+    socket.send_parcel(&bytes, &fds).await.map_err(|error| failed(&error))
 }
 
 async fn ready(socket: &AsyncSocket) -> Result<Vec<String>, CellError> {
