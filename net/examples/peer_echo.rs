@@ -101,7 +101,7 @@ fn peers(
     let handler = Arc::new(Answer(vec![7; back].into()));
     let bind = |name: &str| -> Result<Peers> {
         let tls = tls::load(&folder.join(name), HostId::new(name)?)?;
-        Ok(Peers::bind(ANY, tls, PeersConfig::default(), handler.clone())?)
+        Ok(Peers::bind(ANY, tls, PeersConfig::default(), &[], handler.clone())?)
     };
     let (a, b) = (bind("a")?, bind("b")?);
     let table = [(a.host(), a.local_addr()), (b.host(), b.local_addr())];

@@ -70,7 +70,7 @@ async fn a_host_that_restarts_is_found_again() {
         let (peers, host) = (a.peers.clone(), HostId::new("b").unwrap());
         async move { peers.ask(host, "echo", "2", soon()).await }
     });
-    let b = hosts.start_at("b", addr, PeersConfig::default());
+    let b = hosts.start_at("b", addr, PeersConfig::default(), &[&a]);
     Hosts::acquaint(&[&a, &b]);
     assert_eq!(waiting.await.unwrap().unwrap().payload, "2");
     b.ask(&a, "echo", "3").await.unwrap();
@@ -148,7 +148,7 @@ async fn cancelled_and_late_requests_are_told_to_the_handler() {
 async fn what_is_under_way_to_a_host_is_bounded() {
     let hosts = Hosts::new(&["a", "b"]);
     let config = PeersConfig { max_queued: 8, max_queued_bytes: 1 << 20, ..PeersConfig::default() };
-    let (a, b) = (hosts.start_at("a", hosts.any, config), hosts.start("b"));
+    let (a, b) = (hosts.start_at("a", hosts.any, config, &[]), hosts.start("b"));
     Hosts::acquaint(&[&a, &b]);
     let ask = |bytes: usize| {
         a.peers.request(b.host(), "hold", vec![0; bytes], soon(), |_| {}).map(|_| ())

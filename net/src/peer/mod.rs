@@ -183,11 +183,13 @@ struct Shared {
 impl Peers {
     /// Listens for other hosts on `addr` (port 0 picks one), as the host that `tls` is for, with a
     /// thread of its own. Connections are opened from the same address, so other hosts must be
-    /// reachable from it. Knows no other host until [`Peers::set_table`].
+    /// reachable from it. `table` is the first of [`Peers::set_table`], known before anybody is
+    /// heard: a host that comes back must not refuse those who waited for it.
     pub fn bind(
         addr: SocketAddr,
         tls: PeerTls,
         config: PeersConfig,
+        table: &[(HostId, SocketAddr)],
         handler: Arc<dyn PeerHandler>,
     ) -> Result<Self, BindError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -214,10 +216,7 @@ impl Peers {
             drop(closing);
             result
         };
-        let name = "faaslet-peers".to_owned();
-        let thread =
-            std::thread::Builder::new().name(name).spawn(run).map_err(BindError::Thread)?;
-        Ok(Self(Arc::new(Shared {
+        let peers = Self(Arc::new(Shared {
             host,
             config,
             directory: Directory::default(),
@@ -225,8 +224,14 @@ impl Peers {
             next_ticket: AtomicU64::new(0),
             local_addr,
             runtime: handle,
-            thread: Mutex::new(Some(thread)),
-        })))
+            thread: Mutex::new(None),
+        }));
+        peers.set_table(table);
+        let name = "faaslet-peers".to_owned();
+        let thread =
+            std::thread::Builder::new().name(name).spawn(run).map_err(BindError::Thread)?;
+        *peers.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(peers)
     }
 
     /// This host.

@@ -125,13 +125,22 @@ impl Hosts {
     }
 
     pub(crate) fn start(&self, name: &str) -> Host {
-        self.start_at(name, self.any, PeersConfig::default())
+        self.start_at(name, self.any, PeersConfig::default(), &[])
     }
 
-    pub(crate) fn start_at(&self, name: &str, addr: SocketAddr, config: PeersConfig) -> Host {
+    /// One that knows these hosts from its beginning on.
+    pub(crate) fn start_at(
+        &self,
+        name: &str,
+        addr: SocketAddr,
+        config: PeersConfig,
+        known: &[&Host],
+    ) -> Host {
         let tls = tls::load(&self.folder.path().join(name), HostId::new(name).unwrap()).unwrap();
         let script = Arc::new(Script::default());
-        let peers = Peers::bind(addr, tls, config, script.clone()).unwrap();
+        let table: Vec<_> =
+            known.iter().map(|host| (host.host(), host.peers.local_addr())).collect();
+        let peers = Peers::bind(addr, tls, config, &table, script.clone()).unwrap();
         Host { peers, script }
     }
 
