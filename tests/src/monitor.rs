@@ -33,11 +33,12 @@ pub struct Monitor<'a> {
 }
 
 impl<'a> Monitor<'a> {
-    pub(crate) fn start(site: &'a Site, flags: &[&str]) -> Self {
+    pub(crate) fn start(site: &'a Site, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = OpenOptions::new().create(true).append(true).open(site.log()).unwrap();
         let mut up = site.command(&["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         let mut child = up
             .args(flags)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
