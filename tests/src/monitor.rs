@@ -158,6 +158,16 @@ impl<'a> Monitor<'a> {
         is_alive(pid).then_some(pid)
     }
 
+    /// What a file says in a cgroup of a tenant's cell, by the first of these names that is there;
+    /// nothing where cells have none.
+    #[must_use]
+    pub fn cell_group(&self, tenant: &str, files: &[&str]) -> Option<String> {
+        let names = groups::of(&BTreeSet::from([self.cell(tenant)?]));
+        let folders = groups::folders(&names);
+        let paths = folders.iter().flat_map(|folder| files.iter().map(|file| folder.join(file)));
+        paths.filter_map(|path| fs::read_to_string(path).ok()).next()
+    }
+
     /// A number that it counts: the one in the line that begins with `name`.
     ///
     /// # Panics

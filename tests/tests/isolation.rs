@@ -290,3 +290,31 @@ fn a_tenant_has_no_more_calls_in_flight_than_it_may() {
     }
     monitor.stop();
 }
+
+#[test]
+fn a_cell_has_the_memory_and_processor_time_of_its_tenant() {
+    let site = Site::new();
+    let monitor = site.up();
+    let _ = monitor.run(&["tenant", "add", "t", "--memory", "256M", "--cpu", "50"]).ok();
+    let token = monitor.run(&["--json", "tenant", "token", "add", "t"]).json();
+    let tenant = Tenant::new(&monitor, token["token"].as_str().unwrap());
+    tenant.deploy_wat(&monitor, "echo");
+    let limits = || {
+        assert_eq!(tenant.call("echo", b"x").text(), "x");
+        let memory = monitor.cell_group("t", &["memory.max", "memory.limit_in_bytes"]);
+        let quota = monitor.cell_group("t", &["cpu.max", "cpu.cfs_quota_us"]);
+        let number = |text: String| text.split_whitespace().next().unwrap().parse::<i64>().ok();
+        (memory.map(number), quota.map(number))
+    };
+    let (Some(memory), Some(quota)) = limits() else {
+        return eprintln!("skipped: cells have no cgroups here");
+    };
+    assert_eq!((memory, quota), (Some(256 << 20), Some(50_000)));
+    // An idle cell is ended for it, and the next one has what is allowed then.
+    let _ = monitor.run(&["tenant", "set", "t", "--memory", "128M", "--cpu", "0"]).ok();
+    eventually(
+        "the next cell has the new limits",
+        || matches!(limits(), (Some(Some(memory)), Some(quota)) if memory == 128 << 20 && quota.is_none_or(|quota| quota < 0)),
+    );
+    monitor.stop();
+}
