@@ -17,7 +17,7 @@ help: ## lists the targets
 demo: build guests ## starts a monitor, deploys image recognition and a small function, calls them
 	@FAASLET=$(FAASLET) tests/demo.sh
 
-test: build guests ## all tests
+test: build guests ## all tests; random and load tests in their short forms
 	guest-sdk/setup/test.sh
 	cargo test --release --workspace
 
@@ -39,8 +39,9 @@ fuzz: ## every fuzz target for SECONDS_EACH=60; installs cargo-fuzz when it is m
 deny: ## licences, bans, sources and known vulnerabilities of dependencies; installs cargo-deny
 	@tests/deny.sh
 
-soak: build guests ## the long forms of the randomised tests
-	FAASLET_RESETS=1000000 FAASLET_MODEL_STEPS=100000 cargo test --release --workspace -- --include-ignored
+soak: build guests ## their long forms: a million resets, 10,000 handshakes
+	FAASLET_RESETS=1000000 FAASLET_MODEL_STEPS=100000 FAASLET_HANDSHAKES=10000 \
+		cargo test --release --workspace -- --include-ignored
 
 build: ## the faaslet binary
 	cargo build --release --workspace --all-targets

@@ -54,24 +54,36 @@ with urllib.request.urlopen(request) as answer:
 PY
 
 say "5. What a call costs: fresh (initialised for each call) and forked from its image"
-# cost FUNCTION INPUT: the median run time of each mode, in microseconds, of $CALLS calls.
+# cost FUNCTION INPUT: for each mode the medians of $CALLS calls, in microseconds: run time in the
+# cell, and round trip as the client sees it.
 cost() {
   local mode
   for mode in fresh fork; do
     for _ in $(seq "$CALLS"); do
       "$FAASLET" call "$1" --file "$2" --mode "$mode" --output json
-    done | sed -nE 's/.*"run_us": ?([0-9.]+).*/\1/p' | sort -n | awk -v mode="$mode" \
-      '{v[NR] = $1} END {printf "%s %.1f\n", mode, v[int((NR + 1) / 2)]}'
+    done >"$scratch/$mode.json"
+    printf '%s %s %s\n' "$mode" "$(median run_us "$scratch/$mode.json")" \
+      "$(median round_trip_us "$scratch/$mode.json")"
   done
 }
+# median FIELD FILE
+median() {
+  sed -nE 's/.*"'"$1"'": ?([0-9.]+).*/\1/p' "$2" | sort -n |
+    awk '{v[NR] = $1} END {printf "%.1f", v[int((NR + 1) / 2)]}'
+}
 printf '{"name": "Ada"}' >"$scratch/ada.json"
-printf '%-12s %14s %14s %10s\n' function "fresh, us" "forked, us" ratio
+row='%-12s %12s %12s %8s %16s %16s\n'
+# shellcheck disable=SC2059
+printf "$row" function "fresh, us" "forked, us" ratio "round trip, us" "fresh's, us"
 for pair in "recognise $person" "hello $scratch/ada.json"; do
   read -r name input <<<"$pair"
-  cost "$name" "$input" | awk -v name="$name" '
-    {t[$1] = $2} END {printf "%-12s %14.1f %14.1f %9.1fx\n", name, t["fresh"], t["fork"], t["fresh"] / t["fork"]}'
+  cost "$name" "$input" | awk -v name="$name" -v row="$row" '
+    {t[$1] = $2; r[$1] = $3}
+    END {printf row, name, t["fresh"], t["fork"], sprintf("%.1fx", t["fresh"] / t["fork"]),
+                r["fork"], r["fresh"]}'
 done
-echo "(run time in the cell, median of $CALLS calls; the model's own inference is the most of recognise)"
+echo "(medians of $CALLS calls: run time in the cell, and round trips over QUIC of a client that is started"
+echo "for each; the model's own inference is the most of recognise)"
 
 say "6. What is there"
 shows ps

@@ -26,6 +26,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -33,26 +34,63 @@ use std::time::{Duration, Instant};
 const PROVE_ABOVE_HALF_OPEN: usize = 128;
 
 /// Who a caller is, by its credential.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Tenant(Arc<str>);
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    name: Arc<str>,
+    credential: Credential,
+}
 
 impl Tenant {
-    /// The tenant of this name.
+    /// The tenant of this name, by a credential that does not end.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
+        Self { name: name.into(), credential: Credential::default() }
+    }
+
+    /// The same, by a credential that may end.
+    #[must_use]
+    pub fn by(self, credential: Credential) -> Self {
+        Self { credential, ..self }
+    }
+}
+
+/// Whether what a caller showed gives it a right still. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Credential(Arc<AtomicBool>);
+
+impl Credential {
+    /// Gives no right from now on: no call is taken by it. [`Closer::close_ended`] also closes the
+    /// connections that it opened.
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Closes connections of a server, from any thread.
+#[derive(Clone)]
+pub struct Closer(Arc<Mailbox<Post>>);
+
+impl Closer {
+    /// Closes the connections whose credentials have ended; their calls are cancelled.
+    pub fn close_ended(&self) {
+        // A server that has gone has no connections.
+        let _ = self.0.post(Post::CloseEnded);
     }
 }
 
 impl std::ops::Deref for Tenant {
     type Target = str;
     fn deref(&self) -> &str {
-        &self.0
+        &self.name
     }
 }
 
 impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -206,6 +244,12 @@ impl Server {
         self.local_addr
     }
 
+    /// Closes connections whose credentials have ended.
+    #[must_use]
+    pub fn closer(&self) -> Closer {
+        Closer(Arc::clone(&self.mailbox))
+    }
+
     /// The endpoint's runtime, on whose thread the handler is called. It ends with the server.
     #[must_use]
     pub fn runtime(&self) -> &tokio::runtime::Handle {
@@ -257,6 +301,7 @@ impl Drop for CloseOnDrop {
 enum Post {
     Reply { call: CallRef, reply: Reply },
     GoAway,
+    CloseEnded,
     Drain { grace: Duration },
 }
 
@@ -290,6 +335,20 @@ impl ServerApp {
         self.tenants.insert(key, tenant);
         Ok(())
     }
+
+    fn close_ended(&mut self, now: Instant, hub: &mut Hub<ServerSession>) {
+        let ended = self.tenants.iter().filter(|(_, tenant)| tenant.credential.has_ended());
+        let ended: Vec<_> = ended.map(|(key, _)| *key).collect();
+        for key in ended {
+            let session = hub.close(now, key, no_right());
+            self.handle_end(now, key, session, &End::Ours(no_right()), hub);
+        }
+    }
+}
+
+/// What a caller is told whose credential has ended.
+fn no_right() -> Close {
+    Close::new(CloseCode::Unauthorised, "the token was removed; ask the operator for another one")
 }
 
 impl App for ServerApp {
@@ -308,6 +367,7 @@ impl App for ServerApp {
                 }
             }
             Post::GoAway => self.go_away(now, hub),
+            Post::CloseEnded => self.close_ended(now, hub),
             Post::Drain { grace } => self.drain(now, now + grace, hub),
         }
     }
@@ -326,6 +386,9 @@ impl App for ServerApp {
                 }
                 ServerEvent::Call { id, call } => {
                     let Some(tenant) = self.tenants.get(&key) else { continue };
+                    if tenant.credential.has_ended() {
+                        return Err(no_right());
+                    }
                     let call_ref = CallRef { link: key, id };
                     let mailbox = self.mailbox.clone();
                     let sink = ReplySink { mailbox, call: call_ref, used: false };

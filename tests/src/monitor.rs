@@ -33,11 +33,12 @@ pub struct Monitor<'a> {
 }
 
 impl<'a> Monitor<'a> {
-    pub(crate) fn start(site: &'a Site, flags: &[&str]) -> Self {
+    pub(crate) fn start(site: &'a Site, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = OpenOptions::new().create(true).append(true).open(site.log()).unwrap();
         let mut up = site.command(&["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
         let mut child = up
             .args(flags)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -155,6 +156,16 @@ impl<'a> Monitor<'a> {
         let tenant = tenants.iter().find(|found| found["name"] == tenant)?;
         let pid = u32::try_from(tenant["cell_pid"].as_u64()?).ok()?;
         is_alive(pid).then_some(pid)
+    }
+
+    /// What a file says in a cgroup of a tenant's cell, by the first of these names that is there;
+    /// nothing where cells have none.
+    #[must_use]
+    pub fn cell_group(&self, tenant: &str, files: &[&str]) -> Option<String> {
+        let names = groups::of(&BTreeSet::from([self.cell(tenant)?]));
+        let folders = groups::folders(&names);
+        let paths = folders.iter().flat_map(|folder| files.iter().map(|file| folder.join(file)));
+        paths.filter_map(|path| fs::read_to_string(path).ok()).next()
     }
 
     /// A number that it counts: the one in the line that begins with `name`.

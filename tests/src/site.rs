@@ -157,10 +157,16 @@ impl Site {
         self.up_with(&[])
     }
 
+    /// Starts a monitor here with more flags, and variables in its environment.
+    #[must_use]
+    pub fn up_within(&self, flags: &[&str], environment: &[(&str, &str)]) -> Monitor<'_> {
+        Monitor::start(self, flags, environment)
+    }
+
     /// Starts a monitor here with more flags.
     #[must_use]
     pub fn up_with(&self, flags: &[&str]) -> Monitor<'_> {
-        Monitor::start(self, flags)
+        Monitor::start(self, flags, &[])
     }
 }
 

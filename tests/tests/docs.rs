@@ -109,24 +109,53 @@ fn tests_that_are_named_exist() {
     assert!(named > 5, "commands are found in documents");
 }
 
-#[test]
-fn commands_of_the_program_exist() {
-    let all = all();
-    let lines: BTreeSet<Vec<&str>> = behind(&all, "faaslet")
-        .filter_map(|(_, words)| {
-            let name = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase());
-            let first = *words.first().filter(name)?;
-            let group = matches!(first, "tenant" | "images" | "image");
-            let second = words.get(1).filter(|_| group).filter(name).copied();
-            Some([Some(first), second].into_iter().flatten().collect())
-        })
-        .collect();
-    assert!(lines.len() > 4, "commands are found in documents: {lines:?}");
+/// The command that a line names: its words before the first that is no name.
+fn named<'a>(words: &[&'a str]) -> Option<Vec<&'a str>> {
+    let name = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase());
+    let depth = match words {
+        ["tenant", "token", ..] => 3,
+        ["tenant" | "images" | "image", ..] => 2,
+        _ => 1,
+    };
+    let named: Vec<_> = words.iter().take(depth).take_while(name).copied().collect();
+    (!named.is_empty()).then_some(named)
+}
+
+fn exist(lines: &BTreeSet<Vec<&str>>) {
     for line in lines {
-        let help = Command::new(program()).args(&line).arg("--help").output().unwrap();
+        let help = Command::new(program()).args(line).arg("--help").output().unwrap();
         let text = String::from_utf8_lossy(&help.stderr);
         assert!(help.status.success(), "faaslet {}: {text}", line.join(" "));
     }
+}
+
+#[test]
+fn commands_of_the_program_exist() {
+    let all = all();
+    let lines: BTreeSet<_> =
+        behind(&all, "faaslet").filter_map(|(_, words)| named(&words)).collect();
+    assert!(lines.len() > 4, "commands are found in documents: {lines:?}");
+    exist(&lines);
+}
+
+#[test]
+fn advice_in_messages_names_commands_that_exist() {
+    let joined = |text: &str| -> String {
+        // A string goes on behind the indentation of the next line.
+        let mut parts = text.split("\\\n");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |text, part| text + part.trim_start())
+    };
+    let product = tree::rust().into_iter().filter(|(path, _)| !path.starts_with("tests"));
+    let texts: Vec<_> = product.map(|(_, text)| joined(&text)).collect();
+    let lines: BTreeSet<_> = texts
+        .iter()
+        .flat_map(|text| text.split("`faaslet ").skip(1))
+        .filter_map(|rest| rest.split('`').next())
+        .filter_map(|line| named(&line.split_whitespace().collect::<Vec<_>>()))
+        .collect();
+    assert!(lines.len() > 10, "advice is found in the sources: {lines:?}");
+    exist(&lines);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod e2e {
     mod calls;
+    mod commands;
     mod demo;
     mod deploy;
     mod disk;
@@ -13,4 +14,6 @@ mod e2e {
     mod life;
     mod limits;
     mod processor;
+    mod secrets;
+    mod starting;
 }

@@ -225,3 +225,96 @@ fn a_removed_tenant_has_no_rights_and_no_cell() {
     assert!(tenant.connect().is_err());
     monitor.stop();
 }
+
+#[test]
+fn a_new_tenant_of_an_old_name_has_nothing_of_the_old_one() {
+    let site = Site::new();
+    let monitor = site.up();
+    let old = monitor.add_tenant("t");
+    let deploy = ["deploy", built("streams-c").to_str().unwrap(), "--name", "f"].map(str::to_owned);
+    let deploy: Vec<&str> = deploy.iter().map(String::as_str).collect();
+    let _ = old.run(&monitor, &deploy).ok();
+    let connection = old.connect().unwrap();
+    assert_eq!(connection.call("f", &b""[..]).unwrap().message(), "answer");
+    let lines = |tenant: &Tenant| tenant.get("/v1/functions/f/logs").text();
+    eventually("what it printed is in its log", || !lines(&old).is_empty());
+
+    assert_eq!(monitor.operator().ask("DELETE", "/v1/tenants/t", &[], b"").status, 204);
+    let new = monitor.add_tenant("t");
+    let _ = new.run(&monitor, &deploy).ok();
+    assert_eq!(lines(&new), "");
+    let error = connection.call("f", &b""[..]).unwrap_err();
+    assert!(!matches!(error, CallError::Refused { refusal: Refusal::NotFound, .. }), "{error:?}");
+    assert_eq!(old.call("f", b"").problem(), "unauthorised");
+    assert!(old.connect().is_err());
+    assert_eq!(new.call("f", b"").text(), "answer");
+    monitor.stop();
+}
+
+#[test]
+fn a_removed_token_ends_its_connections_and_no_others() {
+    let site = Site::new();
+    let monitor = site.up();
+    let tenant = monitor.add_tenant("t");
+    tenant.deploy_wat(&monitor, "echo");
+    let more = monitor.operator().post("/v1/tenants/t/tokens", &serde_json::json!({})).json();
+    let other = Tenant::new(&monitor, more["token"].as_str().unwrap());
+    let (kept, ended) = (tenant.connect().unwrap(), other.connect().unwrap());
+    assert_eq!(ended.call("echo", &b"x"[..]).unwrap().message(), "x");
+    let path = format!("/v1/tenants/t/tokens/{}", more["id"].as_str().unwrap());
+    assert_eq!(monitor.operator().ask("DELETE", &path, &[], b"").status, 204);
+    let error = ended.call("echo", &b"x"[..]).unwrap_err();
+    assert!(!matches!(error, CallError::Refused { .. }), "{error:?}");
+    assert_eq!(kept.call("echo", &b"x"[..]).unwrap().message(), "x");
+    monitor.stop();
+}
+
+#[test]
+fn a_tenant_has_no_more_calls_in_flight_than_it_may() {
+    let site = Site::new();
+    let monitor = site.up();
+    let (a, b) = (monitor.add_tenant("a"), monitor.add_tenant("b"));
+    for tenant in [&a, &b] {
+        tenant.deploy_wat(&monitor, "echo");
+    }
+    let _ = monitor.run(&["tenant", "set", "a", "--calls", "0"]).ok();
+    let refused = a.call("echo", b"x");
+    assert_eq!(refused.problem(), "overloaded");
+    assert!(refused.text().contains("at most 0 calls in flight of the tenant a"), "{refused:?}");
+    let error = a.connect().unwrap().call("echo", &b"x"[..]).unwrap_err();
+    assert!(matches!(error, CallError::Refused { refusal: Refusal::Overloaded { .. }, .. }));
+    assert_eq!(b.call("echo", b"x").text(), "x", "another tenant's calls go on");
+    let _ = monitor.run(&["tenant", "set", "a", "--calls", "1"]).ok();
+    for _ in 0..3 {
+        assert_eq!(a.call("echo", b"x").text(), "x", "a call that has ended gives its place back");
+    }
+    monitor.stop();
+}
+
+#[test]
+fn a_cell_has_the_memory_and_processor_time_of_its_tenant() {
+    let site = Site::new();
+    let monitor = site.up();
+    let _ = monitor.run(&["tenant", "add", "t", "--memory", "256M", "--cpu", "50"]).ok();
+    let token = monitor.run(&["--json", "tenant", "token", "add", "t"]).json();
+    let tenant = Tenant::new(&monitor, token["token"].as_str().unwrap());
+    tenant.deploy_wat(&monitor, "echo");
+    let limits = || {
+        assert_eq!(tenant.call("echo", b"x").text(), "x");
+        let memory = monitor.cell_group("t", &["memory.max", "memory.limit_in_bytes"]);
+        let quota = monitor.cell_group("t", &["cpu.max", "cpu.cfs_quota_us"]);
+        let number = |text: String| text.split_whitespace().next().unwrap().parse::<i64>().ok();
+        (memory.map(number), quota.map(number))
+    };
+    let (Some(memory), Some(quota)) = limits() else {
+        return eprintln!("skipped: cells have no cgroups here");
+    };
+    assert_eq!((memory, quota), (Some(256 << 20), Some(50_000)));
+    // An idle cell is ended for it, and the next one has what is allowed then.
+    let _ = monitor.run(&["tenant", "set", "t", "--memory", "128M", "--cpu", "0"]).ok();
+    eventually(
+        "the next cell has the new limits",
+        || matches!(limits(), (Some(Some(memory)), Some(quota)) if memory == 128 << 20 && quota.is_none_or(|quota| quota < 0)),
+    );
+    monitor.stop();
+}

@@ -162,6 +162,23 @@ pub struct ModuleInfo {
 pub struct TenantRequest {
     /// Its name.
     pub name: String,
+    /// What it may use.
+    #[serde(default)]
+    pub limits: LimitsRequest,
+}
+
+/// What a tenant may use; what is absent stays as it is, or is the default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsRequest {
+    /// Memory of its cell.
+    pub memory_bytes: Option<u64>,
+    /// Processor time of its cell, 100 for one processor, 0 for no limit.
+    pub cpu_percent: Option<u32>,
+    /// Calls that run or wait at once.
+    pub calls_in_flight: Option<u32>,
+    /// Functions.
+    pub functions: Option<u32>,
 }
 
 /// A folder to be granted.
@@ -181,6 +198,14 @@ pub struct TenantInfo {
     pub grants: Vec<String>,
     /// Its cell's process, when it runs.
     pub cell_pid: Option<u32>,
+    /// Most memory of its cell.
+    pub memory_bytes: u64,
+    /// Most processor time of its cell, 100 for one processor.
+    pub cpu_percent: Option<u32>,
+    /// Most calls that run or wait at once.
+    pub calls_in_flight: u32,
+    /// Most functions.
+    pub functions: u32,
 }
 
 /// A token that is shown once.
@@ -188,20 +213,31 @@ pub struct TenantInfo {
 pub struct TokenInfo {
     /// Whose it is.
     pub tenant: String,
+    /// Its id, by which it is removed.
+    pub id: String,
     /// The token.
     pub token: String,
+}
+
+/// A token in a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenEntry {
+    /// Its id.
+    pub id: String,
+    /// When it was made, in seconds of Unix time.
+    pub created_unix_s: u64,
 }
 
 /// One line of a function's log.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogRecord {
-    /// Its place in the function's log, from 1; what is missing between two was dropped.
+    /// Its place in the function's log, from 1.
     pub sequence: u64,
     /// Milliseconds since 1970.
     pub unix_ms: u64,
     /// The function.
     pub function: String,
-    /// The call's id, in hex.
+    /// The call's id, in hex; empty when the log itself says something.
     pub call: String,
     /// `error`, `warn`, `info` or `debug`.
     pub level: String,

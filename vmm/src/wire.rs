@@ -104,8 +104,8 @@ pub enum FromCell {
         /// `faaslet_abi::Level`.
         level: u8,
     },
-    /// Slots and calls of this worker, said when they change much and at least once a second
-    /// while it works.
+    /// Slots and calls of this worker, said once a second while it works, and once more at most a
+    /// second after it came to rest; the payload is its [`Warm`] slots.
     Counts {
         /// Slots that hold an instance.
         slots: u32,
@@ -118,6 +118,34 @@ pub enum FromCell {
         /// Resets whose sampled comparison found a difference.
         mismatches: u64,
     },
+}
+
+/// Idle slots of one function, in a message of [`FromCell::Counts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Warm {
+    /// The function's number in the cell.
+    pub function: u32,
+    /// How many.
+    pub slots: u32,
+}
+
+impl Warm {
+    /// Bytes of one.
+    const BYTES: usize = 8;
+
+    /// As a part of the payload.
+    #[must_use]
+    pub fn bytes(self) -> [u8; Self::BYTES] {
+        (u64::from(self.function) << 32 | u64::from(self.slots)).to_le_bytes()
+    }
+
+    /// All that a payload holds.
+    pub fn all(payload: &[u8]) -> impl Iterator<Item = Self> {
+        payload.as_chunks().0.iter().map(|bytes| {
+            let both = u64::from_le_bytes(*bytes);
+            Self { function: (both >> 32) as u32, slots: both as u32 }
+        })
+    }
 }
 
 /// Why a message is refused.
@@ -219,6 +247,14 @@ mod tests {
         assert!(
             matches!(to_cell(head).unwrap(), ArchivedToCell::Chained { number, .. } if *number == 7)
         );
+    }
+
+    #[test]
+    fn warm_slots_are_told_in_order_and_a_cut_one_is_left_out() {
+        let all = [Warm { function: 1, slots: 2 }, Warm { function: u32::MAX, slots: 3 }];
+        let mut payload = all.map(Warm::bytes).concat();
+        payload.push(0);
+        assert_eq!(Warm::all(&payload).collect::<Vec<_>>(), all);
     }
 
     #[test]

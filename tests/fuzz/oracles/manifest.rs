@@ -15,7 +15,8 @@ pub const SEEDS: [&str; 3] = [
     "listen = \"127.0.0.1:7410\"\nhttp = \"[::1]:7411\"\nhttp-tls = \"0.0.0.0:443\"\nworkers = 2\n\
      slots = 100\ntimeout = \"250ms\"\nidle-cell = \"1.5h\"\ndrain = \"10s\"\ncell-memory = \"2G\"\n\
      builder-memory = \"512MiB\"\nkeep-versions = 3\ndisk-budget = \"2G\"\n\
-     upload-quota = \"1G\"\nlow-latency = true\n",
+     upload-quota = \"1G\"\nlow-latency = true\nlog = \"warn,faaslet_vmm=debug\"\n\
+     log-json = true\n",
     "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
     "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
 ];
@@ -40,7 +41,7 @@ pub fn check(bytes: &[u8]) {
 }
 
 fn write(settings: &Settings) -> String {
-    let mut text = format!("low-latency = {}\n", settings.low_latency);
+    let mut text = String::new();
     let mut put = |key: &str, value: Option<String>| {
         if let Some(value) = value {
             let _ = writeln!(text, "{key} = {value}");
@@ -61,5 +62,8 @@ fn write(settings: &Settings) -> String {
     put("keep-versions", settings.keep_versions.map(|count| count.to_string()));
     put("disk-budget", settings.disk_budget.map(|bytes| quoted(bytes.to_string())));
     put("upload-quota", settings.upload_quota.map(|bytes| quoted(bytes.to_string())));
+    put("low-latency", settings.low_latency.map(|on| on.to_string()));
+    put("log", settings.log.clone().map(|filter| toml::Value::from(filter).to_string()));
+    put("log-json", settings.log_json.map(|on| on.to_string()));
     text
 }

@@ -15,7 +15,7 @@ use super::function::Function;
 use super::peers::{Inbox, Post};
 use super::ticker::Ticker;
 use super::worker::{Departure, Origin, Outside, Parent, Worker};
-use crate::wire::{self, ArchivedCallHead, ArchivedToCell, FromCell, WireError};
+use crate::wire::{self, ArchivedCallHead, ArchivedToCell, FromCell, Warm, WireError};
 
 /// Messages taken off the ring before the worker turns again.
 const MAX_MESSAGES_AT_ONCE: usize = 64;
@@ -53,6 +53,8 @@ pub(crate) struct ToOthers {
     head: Vec<u8>,
     /// Messages that the monitor was not woken for.
     quiet: usize,
+    /// Something happened since counts were told.
+    untold: bool,
     failed: Option<Broken>,
 }
 
@@ -77,14 +79,14 @@ pub(crate) fn run(
             worker.fire(Instant::now());
         }
         turn(&mut worker);
-        if told.elapsed() > COUNTS_EVERY {
+        if told.elapsed() >= COUNTS_EVERY {
             told = Instant::now();
             tell_counts(&mut worker);
         }
         worker.outside().pump()?;
         // With nothing else to do, a slice of a check; then ring and inbox are looked at again.
         if !worker.busy() && !worker.check() {
-            wait(&mut worker, ticker)?;
+            wait(&mut worker, ticker, told + COUNTS_EVERY)?;
         }
     }
 }
@@ -104,8 +106,10 @@ fn turn(worker: &mut Worker<ToOthers>) {
     }
 }
 
-fn wait(worker: &mut Worker<ToOthers>, ticker: &Ticker) -> Result<(), ThreadError> {
-    let timer = worker.next_timer();
+/// Sleeps until something comes, or is due; `tell` is when counts are, if they may have changed.
+fn wait(worker: &mut Worker<ToOthers>, ticker: &Ticker, tell: Instant) -> Result<(), ThreadError> {
+    let tell = worker.outside().untold.then_some(tell);
+    let timer = worker.next_timer().into_iter().chain(tell).min();
     let timeout = timer.map(|at| at.saturating_duration_since(Instant::now()));
     let outside = worker.outside();
     let inbox = &outside.inboxes[outside.number];
@@ -123,6 +127,7 @@ fn take_messages(worker: &mut Worker<ToOthers>, message: &mut Vec<u8>) -> Result
         if !worker.outside().ring.try_recv(message)? {
             return Ok(());
         }
+        worker.outside().untold = true;
         let (head, payload) = wire::split(message)?;
         match wire::to_cell(head)? {
             ArchivedToCell::Call(head) => call(worker, head, payload),
@@ -210,13 +215,17 @@ fn tell_counts(worker: &mut Worker<ToOthers>) {
         resets,
         mismatches,
     };
-    worker.outside().tell(&head, &[]);
+    let warm = worker.warm().map(|(function, slots)| Warm { function, slots: slots as u32 });
+    let warm: Vec<u8> = warm.flat_map(Warm::bytes).collect();
+    worker.outside().tell(&head, &[&warm]);
+    worker.outside().untold = false;
 }
 
 impl ToOthers {
     fn new(ring: CellEnd, number: usize, inboxes: Arc<[Inbox]>) -> Self {
         let (chains, head) = (HashMap::new(), Vec::new());
-        Self { ring, number, inboxes, chains, next_chain: 0, head, quiet: 0, failed: None }
+        let (next_chain, quiet, untold) = (0, 0, false);
+        Self { ring, number, inboxes, chains, next_chain, head, quiet, untold, failed: None }
     }
 
     /// Sends a message; a broken ring is kept for [`ToOthers::pump`] to report.
@@ -232,6 +241,7 @@ impl ToOthers {
             self.failed = Some(broken);
         }
         self.quiet += 1;
+        self.untold = true;
     }
 
     /// Wakes the monitor, if it sleeps and there is something for it.

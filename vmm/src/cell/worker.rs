@@ -243,6 +243,12 @@ impl<O: Outside> Worker<O> {
         Counts { slots, idle, running: slots - idle, queued: self.queued }
     }
 
+    /// Idle slots of each function that has some.
+    pub fn warm(&self) -> impl Iterator<Item = (u32, usize)> {
+        let idle = |(number, warm): (&u32, &Warm)| (*number, warm.idle.iter().map(Vec::len).sum());
+        self.functions.iter().map(idle).filter(|(_, slots)| *slots > 0)
+    }
+
     /// Makes reset slots of a function ahead of its calls, as many as there is room for.
     pub fn prewarm(&mut self, number: u32, slots: usize) -> usize {
         let mut made = 0;

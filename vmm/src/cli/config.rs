@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
+
 use super::exit::{Code, Failure};
 use super::manifest::{self, Settings};
 use super::parse;
@@ -55,8 +57,19 @@ pub struct Flags {
     #[arg(long, env = "FAASLET_UPLOAD_QUOTA", value_parser = parse::size, value_name = "SIZE")]
     pub upload_quota: Option<u64>,
     /// Keep the processor awake: faster answers, more power
-    #[arg(long, env = "FAASLET_LOW_LATENCY")]
-    pub low_latency: bool,
+    #[arg(long, env = "FAASLET_LOW_LATENCY", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL",
+          value_parser = BoolishValueParser::new())]
+    pub low_latency: Option<bool>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as `faaslet_vmm=debug`
+    /// [default: info]
+    #[arg(long, env = "FAASLET_LOG")]
+    pub log: Option<String>,
+    /// Log as JSON
+    #[arg(long, env = "FAASLET_LOG_JSON", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL",
+          value_parser = BoolishValueParser::new())]
+    pub log_json: Option<bool>,
 }
 
 impl From<Settings> for Flags {
@@ -77,6 +90,8 @@ impl From<Settings> for Flags {
             disk_budget: file.disk_budget,
             upload_quota: file.upload_quota,
             low_latency: file.low_latency,
+            log: file.log,
+            log_json: file.log_json,
         }
     }
 }
@@ -84,16 +99,23 @@ impl From<Settings> for Flags {
 impl Flags {
     /// The configuration of a monitor over `dir`.
     pub fn config(&self, dir: PathBuf) -> Result<Config, Failure> {
-        let file = match &self.config {
-            Some(path) => read(path)?,
-            None => Flags::default(),
-        };
         let mut config = Config::new(dir);
-        for layer in [&file, self] {
+        for layer in [&self.file()?, self] {
             layer.apply(&mut config);
         }
         check(&config)?;
         Ok(config)
+    }
+
+    /// What is logged, and whether as JSON.
+    pub fn log(&self) -> Result<(String, bool), Failure> {
+        let file = self.file()?;
+        let filter = self.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned());
+        Ok((filter, self.log_json.or(file.log_json).unwrap_or(false)))
+    }
+
+    fn file(&self) -> Result<Self, Failure> {
+        self.config.as_deref().map_or(Ok(Self::default()), read)
     }
 
     fn apply(&self, config: &mut Config) {
@@ -113,7 +135,7 @@ impl Flags {
         set(&mut config.keep_versions, self.keep_versions);
         config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
         set(&mut config.upload_quota_bytes, self.upload_quota);
-        config.low_latency |= self.low_latency;
+        set(&mut config.low_latency, self.low_latency);
     }
 }
 
@@ -159,6 +181,23 @@ mod tests {
         assert!(config.low_latency);
         assert_eq!(config.disk_budget_bytes, Some(2 << 30));
         assert_eq!(config.drain, Config::new("/".into()).drain);
+    }
+
+    #[test]
+    fn a_flag_turns_off_what_the_file_turns_on() {
+        let (_dir, path) = file("low-latency = true\nlog = \"debug\"\nlog-json = true\n");
+        let flags = Flags { config: Some(path), ..Flags::default() };
+        assert!(flags.config("/nowhere".into()).unwrap().low_latency);
+        assert_eq!(flags.log(), Ok(("debug".to_owned(), true)));
+        let flags = Flags {
+            low_latency: Some(false),
+            log: Some("warn".to_owned()),
+            log_json: Some(false),
+            ..flags
+        };
+        assert!(!flags.config("/nowhere".into()).unwrap().low_latency);
+        assert_eq!(flags.log(), Ok(("warn".to_owned(), false)));
+        assert_eq!(Flags::default().log(), Ok(("info".to_owned(), false)));
     }
 
     #[test]

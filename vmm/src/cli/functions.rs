@@ -8,7 +8,7 @@ use ureq::http::Method;
 
 use super::client::Right;
 use super::exit::Failure;
-use super::output::{bytes, duration, short};
+use super::output::{age, bytes, duration, short};
 use super::{Context, parse};
 use crate::api::{FunctionInfo, RollbackRequest, SettingsRequest, VersionInfo};
 
@@ -102,17 +102,6 @@ impl Named {
                 })
                 .collect()
         })
-    }
-}
-
-fn age(unix_s: u64) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let seconds = now.map_or(0, |now| now.as_secs()).saturating_sub(unix_s);
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
     }
 }
 

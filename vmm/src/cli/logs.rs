@@ -49,7 +49,7 @@ fn text(record: &LogRecord) -> String {
     let ms = record.unix_ms % 1000;
     let call: String = record.call.chars().take(8).collect();
     format!(
-        "{hour:02}:{minute:02}:{second:02}.{ms:03} {:5} {call} {}\n",
+        "{hour:02}:{minute:02}:{second:02}.{ms:03} {:5} {call:8} {}\n",
         record.level,
         printable(&record.text)
     )

@@ -50,7 +50,9 @@ pub struct Settings {
     pub disk_budget: Option<u64>,
     #[serde(deserialize_with = "size")]
     pub upload_quota: Option<u64>,
-    pub low_latency: bool,
+    pub low_latency: Option<bool>,
+    pub log: Option<String>,
+    pub log_json: Option<bool>,
 }
 
 impl Settings {

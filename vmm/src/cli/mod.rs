@@ -13,6 +13,7 @@ mod doctor;
 mod exit;
 mod functions;
 mod images;
+mod logging;
 mod logs;
 mod manifest;
 mod new;
@@ -206,6 +207,8 @@ mod tests {
             &["faaslet", "--json", "--dir", "/x", "deploy", "a.wasm", "--dir", "/guest"],
             &["faaslet", "tenant", "ls", "--dir", "/x", "--json"],
             &["faaslet", "--dir", "/x", "tenant", "grant", "t", "--dir", "/h::/g", "--json"],
+            &["faaslet", "up", "--low-latency", "--log-json=false", "--json"],
+            &["faaslet", "up", "--low-latency=false", "--json"],
             &["faaslet", "image", "ls", "--dir", "/x", "--json"],
             &["faaslet", "call", "f", "--dir", "/x", "--json", "--data", "-1"],
         ] {

@@ -10,12 +10,12 @@ use std::time::Duration;
 use faaslet_net::server::Server;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::Context;
 use super::client::Address;
 use super::config::Flags;
 use super::exit::{Code, Failure};
+use super::logging;
 use super::output::write_all;
 use crate::http::{self, HttpServer};
 use crate::monitor::{ADDRESS_FILE, Monitor};
@@ -31,12 +31,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct Up {
     #[command(flatten)]
     flags: Flags,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as `faaslet_vmm=debug`
-    #[arg(long, env = "FAASLET_LOG", default_value = "info")]
-    log: String,
-    /// Log as JSON
-    #[arg(long, env = "FAASLET_LOG_JSON")]
-    log_json: bool,
 }
 
 /// A monitor that listens.
@@ -50,7 +44,8 @@ struct Running {
 
 impl Up {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
-        logging(&self.log, self.log_json)?;
+        let (filter, json) = self.flags.log()?;
+        logging::start(&filter, json)?;
         let dir = context.target.folder()?;
         let config = self.flags.config(dir)?;
         // From here on a signal means a drain, also while it starts.
@@ -176,20 +171,6 @@ impl Ending {
             }
         });
     }
-}
-
-fn logging(filter: &str, json: bool) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
-        let what = format!("expected a log level such as info or debug; {error}; change --log");
-        Failure::new(Code::Usage, what)
-    })?;
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json {
-        logger.json().init();
-    } else {
-        logger.init();
-    }
-    Ok(())
 }
 
 /// Keeps the processor out of deep sleep for as long as the file is open.

@@ -1,48 +1,260 @@
-//! A limit on connections: the permit of each lives as long as its stream.
+//! Connections: how many there may be, whose they are, and how long one may idle.
+//!
+//! One whose requests have shown no valid token is a *stranger*. Strangers are limited for each
+//! address and over all, so that room is left for those who have shown one.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use axum::Extension;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::middleware::{AddExtension, Next};
+use axum::response::Response;
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
+use tower_layer::Layer;
+
+/// How many connections there may be, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Over all.
+    pub connections: usize,
+    /// Of strangers from one address.
+    pub strangers_each: usize,
+    /// Time without a request.
+    pub idle: Duration,
+}
+
+impl Most {
+    /// Strangers over all: a quarter of the room is for those who have shown a token.
+    fn strangers(&self) -> usize {
+        self.connections - self.connections / 4
+    }
+}
 
 /// Takes connections up to a limit; more are closed at once.
 #[derive(Clone, Debug)]
-pub struct Limited(Arc<Semaphore>);
+pub struct Limited(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    most: Most,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    strangers: usize,
+    /// Strangers by address. Invariant: none of zero.
+    each: HashMap<IpAddr, usize>,
+}
 
 impl Limited {
-    /// So many at the same time.
-    pub fn new(connections: usize) -> Self {
-        Self(Arc::new(Semaphore::new(connections)))
+    /// Such limits.
+    pub fn new(most: Most) -> Self {
+        Self(Arc::new(Shared { most, counts: Mutex::default() }))
+    }
+
+    /// One more from an address, if there is room.
+    fn admit(&self, address: IpAddr) -> Result<Connection, &'static str> {
+        let address = network(address);
+        let (mut counts, most) = (self.counts(), &self.0.most);
+        let here = counts.each.get(&address).copied().unwrap_or(0);
+        if counts.all >= most.connections {
+            return Err("as many connections as may be");
+        }
+        if counts.strangers >= most.strangers() {
+            return Err("as many connections without a token as may be");
+        }
+        if here >= most.strangers_each {
+            return Err("as many connections without a token from this address as may be");
+        }
+        counts.all += 1;
+        counts.strangers += 1;
+        counts.each.insert(address, here + 1);
+        drop(counts);
+        let (limited, known) = (self.clone(), AtomicBool::new(false));
+        let (requests, rested) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
+        Ok(Connection(Arc::new(Standing { limited, address, known, requests, rested })))
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn stranger_goes(&mut self, address: IpAddr) {
+        self.strangers -= 1;
+        let left = self.each.get(&address).map_or(0, |here| here - 1);
+        if left == 0 {
+            self.each.remove(&address);
+        } else {
+            self.each.insert(address, left);
+        }
+    }
+}
+
+/// Addresses that one caller is likely to have are counted as one.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        v4 => v4,
+    }
+}
+
+/// A connection, as its requests find it among their extensions.
+#[derive(Clone, Debug)]
+pub struct Connection(Arc<Standing>);
+
+#[derive(Debug)]
+struct Standing {
+    limited: Limited,
+    address: IpAddr,
+    known: AtomicBool,
+    requests: AtomicUsize,
+    /// When the last request ended.
+    rested: Mutex<Instant>,
+}
+
+impl Connection {
+    /// It has shown a valid token.
+    pub fn show(&self) {
+        if !self.0.known.swap(true, Ordering::Relaxed) {
+            self.0.limited.counts().stranger_goes(self.0.address);
+        }
+    }
+
+    fn begin(&self) -> UnderWay {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self.clone())
+    }
+
+    /// When it will have idled for too long, as it is now.
+    fn idles_until(&self) -> Instant {
+        let rested = match self.0.requests.load(Ordering::Relaxed) {
+            0 => *self.rested(),
+            _ => Instant::now(),
+        };
+        rested + self.0.limited.0.most.idle
+    }
+
+    fn rested(&self) -> MutexGuard<'_, Instant> {
+        self.0.rested.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let mut counts = self.limited.counts();
+        counts.all -= 1;
+        if !*self.known.get_mut() {
+            counts.stranger_goes(self.address);
+        }
+    }
+}
+
+/// A request that has not been answered whole.
+struct UnderWay(Connection);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        *self.0.rested() = Instant::now();
+        self.0.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Keeps a connection from idling until the answer has been taken whole.
+pub async fn watch(
+    Extension(connection): Extension<Connection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let under_way = connection.begin();
+    let answer = next.run(request).await;
+    answer.map(|body| Body::new(Watched { body, _under_way: under_way }))
+}
+
+struct Watched {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
     }
 }
 
 impl<S> Accept<TcpStream, S> for Limited {
     type Stream = Counted;
-    type Service = S;
-    type Future = std::future::Ready<io::Result<(Counted, S)>>;
+    type Service = AddExtension<S, Connection>;
+    type Future = std::future::Ready<io::Result<(Counted, Self::Service)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let permit = Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
-            io::Error::new(io::ErrorKind::ConnectionRefused, "as many connections as may be")
-        });
-        let ready = permit.and_then(|permit| {
+        let counted = || {
+            let admitted = self.admit(stream.peer_addr()?.ip());
+            let refused = |why| io::Error::new(io::ErrorKind::ConnectionRefused, why);
+            let connection = admitted.map_err(refused)?;
             stream.set_nodelay(true)?;
-            Ok((Counted { stream, _permit: permit }, service))
-        });
-        std::future::ready(ready)
+            let idle = Box::pin(sleep(self.0.most.idle));
+            let service = Extension(connection.clone()).layer(service);
+            Ok((Counted { stream, connection, idle }, service))
+        };
+        std::future::ready(counted())
     }
 }
 
-/// A connection that counts.
+/// A connection that counts, and ends when it has idled for too long.
 #[derive(Debug)]
 pub struct Counted {
     stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
+    connection: Connection,
+    idle: Pin<Box<Sleep>>,
+}
+
+impl Counted {
+    /// Ready when it has idled for too long.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.idle.as_mut().poll(context).is_ready() {
+            let until = self.connection.idles_until();
+            if until <= Instant::now() {
+                return Poll::Ready(());
+            }
+            self.idle.as_mut().reset(until);
+        }
+        Poll::Pending
+    }
 }
 
 impl AsyncRead for Counted {
@@ -51,6 +263,10 @@ impl AsyncRead for Counted {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.poll_idle(context).is_ready() {
+            let error = io::Error::new(io::ErrorKind::TimedOut, "no request for too long");
+            return Poll::Ready(Err(error));
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -1,11 +1,12 @@
 //! Who asks: by the token, never by the request.
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts, Path};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use faaslet_store::{FunctionName, Name, Role};
 
 use super::App;
+use super::accept::Connection;
 use crate::api::Problem;
 
 /// The operator.
@@ -18,19 +19,23 @@ pub struct Acting(pub Name);
 pub struct Function(pub FunctionName);
 
 /// What the token of a request gives a right to.
-pub fn role(app: &App, headers: &HeaderMap) -> Result<Role, Problem> {
+pub fn role(app: &App, parts: &Parts) -> Result<Role, Problem> {
     let bearer = |value: &str| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
     };
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let value = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = value.and_then(bearer).ok_or_else(|| {
         Problem::unauthorised("expected the header `authorization: Bearer TOKEN`; found none")
     })?;
     let role = app.monitor().store.authenticate(&token);
-    role.map_err(crate::monitor::StoreError::from)?.ok_or_else(|| {
-        Problem::unauthorised("the token is not valid; `faaslet tenant token NAME` makes a new one")
-    })
+    let role = role.map_err(crate::monitor::StoreError::from)?.ok_or_else(|| {
+        Problem::unauthorised("the token is not valid; the operator makes a new one with `faaslet tenant token add NAME`")
+    })?;
+    if let Some(connection) = parts.extensions.get::<Connection>() {
+        connection.show();
+    }
+    Ok(role)
 }
 
 /// The tenant that is acted for: `named` counts for the operator alone.
@@ -55,7 +60,7 @@ impl FromRequestParts<App> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        match role(app, &parts.headers)? {
+        match role(app, parts)? {
             Role::Admin => Ok(Self),
             Role::Tenant(_) => Err(Problem::forbidden(
                 "the token is a tenant's; this needs the operator's, in admin.token of the \
@@ -69,7 +74,7 @@ impl OptionalFromRequestParts<App> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, Problem> {
-        Ok(matches!(role(app, &parts.headers)?, Role::Admin).then_some(Self))
+        Ok(matches!(role(app, parts)?, Role::Admin).then_some(Self))
     }
 }
 
@@ -78,7 +83,7 @@ impl FromRequestParts<App> for Acting {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let named = query(parts, "tenant");
-        Ok(Self(tenant(role(app, &parts.headers)?, named.as_deref())?))
+        Ok(Self(tenant(role(app, parts)?, named.as_deref())?))
     }
 }
 

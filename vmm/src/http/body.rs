@@ -1,7 +1,8 @@
 //! Bodies of requests: bounded in bytes and in time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
@@ -11,6 +12,7 @@ use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
+use super::budget::{Held, Share};
 use crate::api::Problem;
 
 /// Time between two parts of a body.
@@ -23,49 +25,11 @@ const MAX_LINGER_BYTES: usize = 256 << 20;
 /// Time for that, and between two parts of it.
 const LINGER_LIMIT: Duration = Duration::from_secs(10);
 const LINGER_PART_LIMIT: Duration = Duration::from_secs(1);
-/// Bytes of bodies held at once, over all requests.
-const MAX_HELD_BYTES: usize = 512 << 20;
+/// Least that an upload brings in so much time of waiting for it.
+const MIN_PACE_BYTES: usize = 512 << 10;
+const PACE_TIME: Duration = Duration::from_secs(30);
 /// Longest JSON of most requests.
 pub const MAX_JSON_BYTES: usize = 1 << 20;
-
-/// Bytes of bodies that may be held, over all requests.
-#[derive(Debug, Clone, Default)]
-pub struct Budget(Arc<AtomicUsize>);
-
-/// A part of the budget, given back when dropped.
-#[derive(Debug)]
-pub struct Held {
-    budget: Budget,
-    bytes: usize,
-}
-
-impl Held {
-    /// Takes so much more, or says no.
-    fn take(&mut self, bytes: usize) -> Result<(), Problem> {
-        let before = self.budget.0.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes += bytes;
-        if before + bytes > MAX_HELD_BYTES {
-            return Err(Problem::overloaded(format!(
-                "expected at most {MAX_HELD_BYTES} bytes of inputs at once; there are more; try \
-                 again soon"
-            )));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-impl Budget {
-    /// Nothing held yet.
-    fn begin(&self) -> Held {
-        Held { budget: self.clone(), bytes: 0 }
-    }
-}
 
 /// The next part of a body that comes in time.
 pub async fn part(
@@ -87,12 +51,42 @@ pub async fn part(
     }
 }
 
+/// How fast a body comes whose length and time have no other limit. What counts is the time in
+/// which it was waited for, not that in which the disk was.
+#[derive(Debug, Default)]
+pub struct Pace {
+    waited: Duration,
+    came: usize,
+}
+
+impl Pace {
+    /// The next part of a body that comes fast enough.
+    pub async fn part(&mut self, body: &mut BodyDataStream) -> Result<Option<Bytes>, Problem> {
+        let begun = Instant::now();
+        let part = part(body, None).await?;
+        self.waited += begun.elapsed();
+        self.came += part.as_ref().map_or(0, Bytes::len);
+        if self.waited < PACE_TIME || part.is_none() {
+            return Ok(part);
+        }
+        if self.came < MIN_PACE_BYTES {
+            return Err(Problem::too_slow(format!(
+                "expected {MIN_PACE_BYTES} bytes of the body in {PACE_TIME:?}; found {}; send it \
+                 faster",
+                self.came
+            )));
+        }
+        *self = Self::default();
+        Ok(part)
+    }
+}
+
 /// All of a body of at most `limit` bytes; what is held counts until the second value is dropped.
 pub async fn whole(
     body: Body,
     headers: &HeaderMap,
     limit: usize,
-    budget: &Budget,
+    share: &Share,
 ) -> Result<(Bytes, Held), Problem> {
     let too_large = || {
         Problem::too_large(format!(
@@ -104,7 +98,7 @@ pub async fn whole(
         linger(body.into_data_stream(), headers);
         return Err(too_large());
     }
-    let mut held = budget.begin();
+    let mut held = share.begin();
     let mut body = body.into_data_stream();
     let until = Instant::now() + WHOLE_LIMIT;
     let Some(first) = part(&mut body, Some(until)).await? else { return Ok((Bytes::new(), held)) };
@@ -153,9 +147,9 @@ pub async fn json<T: DeserializeOwned>(
     body: Body,
     headers: &HeaderMap,
     limit: usize,
-    budget: &Budget,
+    share: &Share,
 ) -> Result<T, Problem> {
-    Ok(held_json(body, headers, limit, budget).await?.0)
+    Ok(held_json(body, headers, limit, share).await?.0)
 }
 
 /// A body of JSON that counts until the second value is dropped, as what was read from it is kept.
@@ -163,74 +157,11 @@ pub async fn held_json<T: DeserializeOwned>(
     body: Body,
     headers: &HeaderMap,
     limit: usize,
-    budget: &Budget,
+    share: &Share,
 ) -> Result<(T, Held), Problem> {
-    let (bytes, held) = whole(body, headers, limit, budget).await?;
+    let (bytes, held) = whole(body, headers, limit, share).await?;
     let value = serde_json::from_slice(&bytes).map_err(|error| {
         Problem::bad_request(format!("expected the JSON of openapi.json; {error}"))
     })?;
     Ok((value, held))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parts(parts: &[&'static str]) -> Body {
-        let parts: Vec<_> = parts.iter().map(|part| Ok::<_, std::io::Error>(*part)).collect();
-        Body::from_stream(futures_util::stream::iter(parts))
-    }
-
-    #[tokio::test]
-    async fn a_body_is_its_parts_and_ends_at_the_limit() {
-        let budget = Budget::default();
-        let headers = HeaderMap::new();
-        for (given, expected) in
-            [(&[][..], ""), (&["ab"], "ab"), (&["a", "", "b", "c"], "abc"), (&["", "abcd"], "abcd")]
-        {
-            let (bytes, held) = whole(parts(given), &headers, 4, &budget).await.unwrap();
-            assert_eq!(bytes, expected);
-            assert_eq!(held.bytes, expected.len());
-        }
-        let refused = whole(parts(&["abc", "de"]), &headers, 4, &budget).await.unwrap_err();
-        assert_eq!(refused.status, 413);
-        assert_eq!(budget.0.load(Ordering::Relaxed), 0, "all is given back");
-    }
-
-    #[tokio::test]
-    async fn an_announced_length_over_the_limit_is_refused_unread() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_LENGTH, 5.into());
-        let endless = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
-        let refused = whole(endless, &headers, 4, &Budget::default()).await.unwrap_err();
-        assert_eq!(refused.status, 413);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_stops_coming_is_given_up() {
-        let endless = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
-        let slow = whole(endless, &HeaderMap::new(), 4, &Budget::default()).await.unwrap_err();
-        assert_eq!(slow.status, 408);
-    }
-
-    #[tokio::test]
-    async fn what_is_read_from_a_body_counts_as_long_as_it_is_kept() {
-        let budget = Budget::default();
-        let read = held_json::<Vec<u8>>(parts(&["[1,2]"]), &HeaderMap::new(), 9, &budget).await;
-        let (value, held) = read.unwrap();
-        assert_eq!((value, budget.0.load(Ordering::Relaxed)), (vec![1, 2], 5));
-        drop(held);
-        assert_eq!(budget.0.load(Ordering::Relaxed), 0);
-    }
-
-    #[tokio::test]
-    async fn no_more_is_held_than_the_budget() {
-        let budget = Budget::default();
-        let mut held = budget.begin();
-        held.take(MAX_HELD_BYTES).unwrap();
-        let refused = whole(parts(&["a"]), &HeaderMap::new(), 4, &budget).await.unwrap_err();
-        assert_eq!(refused.status, 429);
-        drop(held);
-        assert!(whole(parts(&["a"]), &HeaderMap::new(), 4, &budget).await.is_ok());
-    }
 }

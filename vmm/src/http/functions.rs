@@ -1,5 +1,7 @@
 //! Functions of a tenant: lists, versions, settings, logs.
 
+use std::time::Instant;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -9,17 +11,19 @@ use bytes::Bytes;
 use faaslet_store::{Secret, Settings};
 use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::auth::{Acting, Function};
 use super::body::{self, MAX_JSON_BYTES};
 use super::{App, stream};
-use crate::api::{FunctionInfo, LogRecord, Problem, RollbackRequest, SettingsRequest, VersionInfo};
+use crate::api::{FunctionInfo, Problem, RollbackRequest, SettingsRequest, VersionInfo};
+use crate::monitor::Follower;
 
 /// GET `/v1/functions`.
-pub(super) async fn list(State(app): State<App>, tenant: Acting) -> Json<Vec<FunctionInfo>> {
-    Json(app.monitor().functions(tenant.0.as_str()))
+pub(super) async fn list(
+    State(app): State<App>,
+    tenant: Acting,
+) -> Result<Json<Vec<FunctionInfo>>, Problem> {
+    Ok(Json(app.blocking(move |monitor| monitor.functions(tenant.0.as_str())).await?))
 }
 
 /// DELETE `/v1/functions/{name}`.
@@ -27,7 +31,7 @@ pub(super) async fn remove(
     State(app): State<App>,
     Function(function): Function,
 ) -> Result<StatusCode, Problem> {
-    app.monitor().remove_function(&function)?;
+    app.blocking(move |monitor| monitor.remove_function(&function)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -36,7 +40,7 @@ pub(super) async fn versions(
     State(app): State<App>,
     Function(function): Function,
 ) -> Result<Json<Vec<VersionInfo>>, Problem> {
-    Ok(Json(app.monitor().versions(&function)?))
+    Ok(Json(app.blocking(move |monitor| monitor.versions(&function)).await??))
 }
 
 /// POST `/v1/functions/{name}/rollback`.
@@ -47,8 +51,8 @@ pub(super) async fn rollback(
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let request: RollbackRequest =
-        body::json(body, &headers, MAX_JSON_BYTES, &app.0.bodies).await?;
-    app.monitor().rollback(function, request.version)?;
+        body::json(body, &headers, MAX_JSON_BYTES, &app.share(&function.tenant)).await?;
+    app.blocking(move |monitor| monitor.rollback(function, request.version)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -60,7 +64,7 @@ pub(super) async fn settings(
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let request: SettingsRequest =
-        body::json(body, &headers, MAX_JSON_BYTES, &app.0.bodies).await?;
+        body::json(body, &headers, MAX_JSON_BYTES, &app.share(&function.tenant)).await?;
     let secrets = request.secrets.into_iter().map(|(name, value)| (name, Secret::new(value)));
     let settings = Settings { env: request.env, secrets: secrets.collect() };
     app.monitor().set_settings(&function, settings).await?;
@@ -88,45 +92,22 @@ pub(super) async fn logs(
     query: Result<Query<LogQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let query = query.map_err(|error| Problem::bad_request(error.body_text()))?.0;
-    let (tenant, name) = (function.tenant.as_str().to_owned(), function.name.as_str().to_owned());
-    if !app.monitor().functions(&tenant).iter().any(|function| function.name == name) {
-        return Err(Problem::not_found(format!("no function {name}; see `faaslet ps`")));
-    }
-    // First the ear, then the past: so no line falls between.
-    let live = query.follow.then(|| app.monitor().logs.follow());
-    let past = app.monitor().logs.last(&tenant, &name, query.lines);
-    let seen = past.last().map_or(0, |record| record.sequence);
+    let Some(log) = app.monitor().log(&function) else {
+        return Err(Problem::not_found(format!("no function {}; see `faaslet ps`", function.name)));
+    };
+    let past = log.last(query.lines, Instant::now());
+    let follower = query.follow.then(|| log.follow(past.last().map_or(0, |last| last.sequence)));
     let past = futures_util::stream::iter(past.into_iter().map(|record| stream::line(&record)));
-    Ok(match live {
+    Ok(match follower {
         None => stream::respond(past),
-        Some(live) => stream::respond(past.chain(follow(live, tenant, name, seen))),
+        Some(follower) => stream::respond(past.chain(follow(follower))),
     })
 }
 
-fn follow(
-    live: Receiver<(String, LogRecord)>,
-    tenant: String,
-    name: String,
-    seen: u64,
-) -> impl Stream<Item = Bytes> {
-    futures_util::stream::unfold(
-        (live, tenant, name, seen),
-        async |(mut live, tenant, name, seen)| {
-            loop {
-                match live.recv().await {
-                    Ok((whose, record))
-                        if whose == tenant && record.function == name && record.sequence > seen =>
-                    {
-                        return Some((
-                            stream::line(&record),
-                            (live, tenant, name, record.sequence),
-                        ));
-                    }
-                    // What a slow reader missed shows in the sequence numbers.
-                    Ok(_) | Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return None,
-                }
-            }
-        },
-    )
+fn follow(follower: Follower) -> impl Stream<Item = Bytes> {
+    futures_util::stream::unfold(follower, async |mut follower| {
+        let records = follower.next().await?;
+        let lines: Vec<u8> = records.iter().flat_map(stream::line).collect();
+        Some((lines.into(), follower))
+    })
 }

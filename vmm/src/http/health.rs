@@ -26,7 +26,7 @@ pub(super) async fn metrics(
     _operator: Operator,
     State(app): State<App>,
 ) -> Result<impl IntoResponse, Problem> {
-    let text = super::metrics::text(&app.monitor().measures());
+    let text = app.blocking(|monitor| super::metrics::text(&monitor.measures())).await?;
     let text = text.map_err(|error| Problem::internal(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))

@@ -15,6 +15,7 @@ use super::App;
 use super::auth::{Acting, Operator};
 use super::modules::received;
 use crate::api::{ImageInfo, Problem};
+use crate::monitor::Monitor;
 
 /// Bytes of an image that are read at once.
 const PART_BYTES: usize = 256 << 10;
@@ -27,11 +28,15 @@ pub(super) async fn list(
     tenant: Acting,
     operator: Option<Operator>,
 ) -> Result<Json<Vec<ImageInfo>>, Problem> {
-    let mut images = app.monitor().images(tenant.0.as_str())?;
-    if operator.is_some() {
-        images.extend(app.monitor().unnamed_images()?);
-    }
-    Ok(Json(images))
+    let all = operator.is_some();
+    let images = app.blocking(move |monitor| -> Result<_, Problem> {
+        let mut images = monitor.images(tenant.0.as_str())?;
+        if all {
+            images.extend(monitor.unnamed_images()?);
+        }
+        Ok(images)
+    });
+    Ok(Json(images.await??))
 }
 
 /// POST `/v1/images`: for deployments of the same recipe by the tenant that the operator names.
@@ -43,7 +48,8 @@ pub(super) async fn import(
 ) -> Result<Json<ImageInfo>, Problem> {
     let monitor = Arc::clone(app.monitor());
     let put = move |parts: &mut dyn std::io::Read| monitor.put_image(&tenant.0, parts);
-    Ok(Json(received(body, MAX_IMAGE_BYTES, put).await??))
+    let upload = app.0.uploads.begin("")?;
+    Ok(Json(received(body, MAX_IMAGE_BYTES, upload, put).await??))
 }
 
 /// DELETE `/v1/images/{id}`.
@@ -52,9 +58,7 @@ pub(super) async fn remove(
     _operator: Operator,
     id: Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let monitor = Arc::clone(app.monitor());
-    let removed = tokio::task::spawn_blocking(move || monitor.remove_image(&id.0)).await;
-    removed.map_err(|error| Problem::internal(error.to_string()))??;
+    app.blocking(move |monitor| monitor.remove_image(&id.0)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -74,10 +78,10 @@ pub(super) async fn export(
     query: Result<Query<ExportQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let query = query.map_err(|error| Problem::bad_request(error.body_text()))?.0;
-    let file = app.monitor().image_file(tenant.0.as_str(), &id.0)?;
-    let file = file.ok_or_else(|| {
-        Problem::not_found(format!("no image {:?} of this tenant; see `faaslet images`", id.0))
-    })?;
+    let absent =
+        Problem::not_found(format!("no image {:?} of this tenant; see `faaslet images`", id.0));
+    let find = move |monitor: &Arc<Monitor>| monitor.image_file(tenant.0.as_str(), &id.0);
+    let file = app.blocking(find).await??.ok_or(absent)?;
     if query.head {
         let head = Head::read(&file).map_err(|error| Problem::internal(error.to_string()))?;
         return Ok(octets(Body::from(head.as_bytes().to_vec())));

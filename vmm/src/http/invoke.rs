@@ -11,6 +11,7 @@ use faaslet_abi::Outcome;
 use tokio::sync::oneshot;
 
 use super::body::whole;
+use super::budget::counted;
 use super::{App, auth};
 use crate::api::Problem;
 use crate::cell::{Answer, Mode, Refusal};
@@ -72,9 +73,16 @@ pub(super) async fn call(
 async fn run(app: &App, name: &str, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let named = said(&parts, TENANT);
-    let tenant = auth::tenant(auth::role(app, &parts.headers)?, named.as_deref())?;
+    let removed = app.monitor().tokens_removed();
+    let mut tenant = auth::tenant(auth::role(app, &parts)?, named.as_deref())?;
     let (mode, timeout) = (mode(&parts)?, timeout(&parts)?);
-    let (input, held) = whole(body, &parts.headers, MAX_INPUT_BYTES, &app.0.bodies).await?;
+    let share = app.share(&tenant);
+    // Counted until it has been copied to the cell, not until the call has ended.
+    let input = counted(whole(body, &parts.headers, MAX_INPUT_BYTES, &share).await?);
+    if app.monitor().tokens_removed() != removed {
+        // One of them may have been this one, and another tenant may have its name now.
+        tenant = auth::tenant(auth::role(app, &parts)?, named.as_deref())?;
+    }
     let id: [u8; 16] = rand::random();
     let incoming = Incoming {
         id,
@@ -87,7 +95,6 @@ async fn run(app: &App, name: &str, request: Request) -> Result<Response, Proble
     };
     let (send, receive) = oneshot::channel();
     let reply = Box::new(move |answer| {
-        drop(held);
         // A caller that has gone hears nothing.
         let _ = send.send(answer);
     });

@@ -1,22 +1,20 @@
 //! What is counted, for Prometheus: read when it is asked for, kept nowhere.
 
 use std::fmt::Error;
-use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::monitor::{CellMeasure, FunctionMeasure, Measures, OUTCOMES};
+use crate::monitor::{BOUNDS_US, CellMeasure, FunctionMeasure, Measures, OUTCOMES, Snapshot};
 
 /// Name, meaning and value of what a cell counts.
 type OfCell = (&'static str, &'static str, fn(&CellMeasure) -> u64);
-/// A gauge of seconds and the like.
-type Real = Gauge<f64, AtomicU64>;
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Calls {
     tenant: String,
@@ -28,7 +26,26 @@ struct Calls {
 struct Run {
     tenant: String,
     function: String,
-    quantile: &'static str,
+}
+
+/// Run times of functions, as histograms: those of several monitors and of any time can be summed.
+#[derive(Debug)]
+struct RunTimes(Vec<(Run, Snapshot)>);
+
+impl Collector for RunTimes {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let (unit, kind) = (Unit::Seconds, MetricType::Histogram);
+        let mut encoder =
+            encoder.encode_descriptor("run", "Run time of calls.", Some(&unit), kind)?;
+        for (labels, stats) in &self.0 {
+            let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
+            let buckets: Vec<_> = bounds.zip(stats.by_run_time).collect();
+            let (sum, calls) = (stats.run_us as f64 / 1e6, stats.calls);
+            let mut family = encoder.encode_family(labels)?;
+            family.encode_histogram::<NoLabelSet>(sum, calls, &buckets, None)?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,20 +79,19 @@ fn host(registry: &mut Registry, measures: &Measures) {
 }
 
 fn functions(registry: &mut Registry, functions: &[FunctionMeasure]) {
-    let (calls, run) = (Family::<Calls, Counter>::default(), Family::<Run, Real>::default());
+    let calls = Family::<Calls, Counter>::default();
+    let mut run = Vec::new();
     for measure in functions {
         let (tenant, function) = (&measure.tenant, &measure.function);
         for (outcome, count) in OUTCOMES.into_iter().zip(measure.stats.by_outcome) {
             let labels = Calls { tenant: tenant.clone(), function: function.clone(), outcome };
             calls.get_or_create(&labels).inc_by(count);
         }
-        for (quantile, us) in [("0.5", measure.stats.p50_us), ("0.99", measure.stats.p99_us)] {
-            let labels = Run { tenant: tenant.clone(), function: function.clone(), quantile };
-            run.get_or_create(&labels).set(us as f64 / 1e6);
-        }
+        let labels = Run { tenant: tenant.clone(), function: function.clone() };
+        run.push((labels, measure.stats));
     }
     registry.register("calls", "Calls that ended, by the way they ended", calls);
-    registry.register_with_unit("run", "Run time of calls", Unit::Seconds, run);
+    registry.register_collector(Box::new(RunTimes(run)));
 }
 
 fn cells(registry: &mut Registry, cells: &[CellMeasure]) {
@@ -104,5 +120,33 @@ fn cells(registry: &mut Registry, cells: &[CellMeasure]) {
             family.get_or_create(&Tenant { tenant: cell.tenant.clone() }).inc_by(value(cell));
         }
         registry.register(name, help, family);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_times_are_a_histogram_whose_buckets_count_up_to_all_calls() {
+        let mut stats = Snapshot { calls: 6, run_us: 3_000_000, ..Snapshot::default() };
+        stats.by_run_time[0] = 1;
+        stats.by_run_time[1] = 2;
+        stats.by_run_time[BOUNDS_US.len()] = 3;
+        let function = FunctionMeasure { tenant: "t".to_owned(), function: "f".to_owned(), stats };
+        let measures = Measures { functions: vec![function], ..Measures::default() };
+        let text = text(&measures).unwrap();
+        let labels = r#"tenant="t",function="f""#;
+        for line in [
+            "# TYPE faaslet_run_seconds histogram".to_owned(),
+            format!("faaslet_run_seconds_bucket{{le=\"0.000001\",{labels}}} 1"),
+            format!("faaslet_run_seconds_bucket{{le=\"0.000002\",{labels}}} 3"),
+            format!("faaslet_run_seconds_bucket{{le=\"60.0\",{labels}}} 3"),
+            format!("faaslet_run_seconds_bucket{{le=\"+Inf\",{labels}}} 6"),
+            format!("faaslet_run_seconds_count{{{labels}}} 6"),
+            format!("faaslet_run_seconds_sum{{{labels}}} 3.0"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
     }
 }

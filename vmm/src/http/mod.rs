@@ -10,6 +10,7 @@
 mod accept;
 mod auth;
 mod body;
+mod budget;
 mod functions;
 mod health;
 mod images;
@@ -22,6 +23,7 @@ mod router;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -31,22 +33,32 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use faaslet_net::tls;
+use faaslet_store::Name;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
+use crate::api::Problem;
 use crate::monitor::Monitor;
-use accept::Limited;
-use body::Budget;
+use accept::{Limited, Most};
+use budget::{Budget, Share};
+use uploads::Uploads;
 
 /// What can be asked, as OpenAPI.
 pub const OPENAPI: &str = include_str!("openapi.json");
 /// Threads of the server. One: between two, each call wakes the one that has nothing to do.
 const THREADS: usize = 1;
+/// Requests at once that read files or wait for the disk; more wait for their turn.
+const MAX_BLOCKING: usize = 16;
 /// Time for a request's head.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 /// Time for the handshake of TLS.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// Connections at once, over all addresses.
 const MAX_CONNECTIONS: usize = 1024;
+/// Connections at once of one address that have shown no valid token.
+const MAX_STRANGERS_EACH: usize = 256;
+/// Time that a connection may be open without a request.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
 /// How long answers under way may take at the end.
 const END_LIMIT: Duration = Duration::from_secs(2);
 /// Bytes of a request's head.
@@ -78,13 +90,18 @@ pub enum HttpError {
 struct Bounds {
     /// Time for a request's head.
     header: Duration,
-    /// Connections at once, over all addresses.
-    connections: usize,
+    /// Connections.
+    most: Most,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { header: HEADER_LIMIT, connections: MAX_CONNECTIONS }
+        let most = Most {
+            connections: MAX_CONNECTIONS,
+            strangers_each: MAX_STRANGERS_EACH,
+            idle: IDLE_LIMIT,
+        };
+        Self { header: HEADER_LIMIT, most }
     }
 }
 
@@ -96,11 +113,40 @@ struct Shared {
     monitor: Arc<Monitor>,
     /// Bytes of bodies that may be held now.
     bodies: Budget,
+    /// Turns for what blocks a thread.
+    blocking: Semaphore,
+    uploads: Uploads,
 }
 
 impl App {
     fn monitor(&self) -> &Arc<Monitor> {
         &self.0.monitor
+    }
+
+    /// Bytes of bodies that a tenant may hold.
+    fn share(&self, tenant: &Name) -> Share {
+        self.0.bodies.share(tenant.as_str())
+    }
+
+    /// Bytes of bodies that the operator may hold, whose name no tenant has.
+    fn operators_share(&self) -> Share {
+        self.0.bodies.share("")
+    }
+
+    /// Runs what reads files or waits for the disk, on a thread that may. It runs to its end when
+    /// its client has gone, and until then nobody else has its turn.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Arc<Monitor>) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let shared = Arc::clone(&self.0);
+        let done = tokio::spawn(async move {
+            let _turn = shared.blocking.acquire().await;
+            let monitor = Arc::clone(&shared.monitor);
+            tokio::task::spawn_blocking(move || run(&monitor)).await
+        });
+        let failed = |error: tokio::task::JoinError| Problem::internal(error.to_string());
+        done.await.map_err(failed)?.map_err(failed)
     }
 }
 
@@ -137,8 +183,13 @@ fn serve_within(
         .build()
         .map_err(HttpError::Thread)?;
     let certificates = monitor.config.dir.join("tls");
-    let app = App(Arc::new(Shared { monitor, bodies: Budget::default() }));
-    let (handle, limit) = (Handle::new(), Limited::new(bounds.connections));
+    let app = App(Arc::new(Shared {
+        monitor,
+        bodies: Budget::default(),
+        blocking: Semaphore::new(MAX_BLOCKING),
+        uploads: Uploads::default(),
+    }));
+    let (handle, limit) = (Handle::new(), Limited::new(bounds.most));
     let (listener, address) = listen(address)?;
     let entered = runtime.enter();
     let mut server = axum_server::from_tcp(listener)

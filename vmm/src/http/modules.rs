@@ -12,6 +12,8 @@ use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
 use super::auth::{Acting, Function};
+use super::body::Pace;
+use super::uploads::Upload;
 use super::{App, body, stream};
 use crate::api::{DeployEvent, DeployRequest, ModuleInfo, Problem};
 use crate::monitor::{Monitor, Turn};
@@ -31,9 +33,10 @@ pub(super) async fn upload(
     tenant: Acting,
     body: Body,
 ) -> Result<Json<ModuleInfo>, Problem> {
+    let upload = app.0.uploads.begin(tenant.0.as_str())?;
     let monitor = Arc::clone(app.monitor());
     let put = move |parts: &mut dyn Read| monitor.put_module(&tenant.0, parts);
-    let module = received(body, MAX_MODULE_BYTES, put).await??;
+    let module = received(body, MAX_MODULE_BYTES, upload, put).await??;
     Ok(Json(ModuleInfo { module: module.to_string() }))
 }
 
@@ -41,10 +44,15 @@ pub(super) async fn upload(
 pub(super) async fn received<T: Send + 'static>(
     body: Body,
     limit: usize,
+    upload: Upload,
     put: impl FnOnce(&mut dyn Read) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let (parts, receive) = mpsc::channel(MAX_PARTS);
-    let put = tokio::task::spawn_blocking(move || put(&mut Parts { receive, now: Bytes::new() }));
+    let put = tokio::task::spawn_blocking(move || {
+        // Counted for as long as the thread is held.
+        let _upload = upload;
+        put(&mut Parts { receive, now: Bytes::new() })
+    });
     let sent = send(body.into_data_stream(), limit, &parts).await;
     if sent.is_err() {
         // An upload that stops must not be taken for one that is whole.
@@ -62,7 +70,8 @@ async fn send(
     parts: &mpsc::Sender<io::Result<Bytes>>,
 ) -> Result<(), Problem> {
     let mut length = 0;
-    while let Some(part) = body::part(&mut body, None).await? {
+    let mut pace = Pace::default();
+    while let Some(part) = pace.part(&mut body).await? {
         length += part.len();
         if length > limit {
             return Err(Problem::too_large(format!(
@@ -109,7 +118,8 @@ pub(super) async fn deploy(
     }
     // Before the body is read, which may be long.
     let turn = app.monitor().turn(function.0.tenant.as_str())?;
-    let (request, held) = body::held_json(body, &headers, MAX_DEPLOY_BYTES, &app.0.bodies).await?;
+    let (request, held) =
+        body::held_json(body, &headers, MAX_DEPLOY_BYTES, &app.share(&function.0.tenant)).await?;
     let (events, receive) = mpsc::channel(MAX_EVENTS);
     let monitor = Arc::clone(app.monitor());
     // It goes on when the client has gone: what it makes serves the next attempt.

@@ -1,5 +1,7 @@
 //! What the operator asks: tenants, tokens, grants, collection.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -10,14 +12,17 @@ use serde::Deserialize;
 use super::App;
 use super::auth::Operator;
 use super::body::{self, MAX_JSON_BYTES};
-use crate::api::{GcInfo, GrantRequest, Problem, TenantInfo, TenantRequest, TokenInfo};
+use crate::api::{
+    GcInfo, GrantRequest, LimitsRequest, Problem, TenantInfo, TenantRequest, TokenEntry, TokenInfo,
+};
+use crate::monitor::Monitor;
 
 /// GET `/v1/tenants`.
 pub(super) async fn tenants(
     _operator: Operator,
     State(app): State<App>,
 ) -> Result<Json<Vec<TenantInfo>>, Problem> {
-    Ok(Json(app.monitor().tenants()?))
+    Ok(Json(app.blocking(|monitor| monitor.tenants()).await??))
 }
 
 /// POST `/v1/tenants`.
@@ -27,8 +32,24 @@ pub(super) async fn add_tenant(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<TokenInfo>), Problem> {
-    let request: TenantRequest = body::json(body, &headers, MAX_JSON_BYTES, &app.0.bodies).await?;
-    Ok((StatusCode::CREATED, Json(app.monitor().add_tenant(&request.name)?)))
+    let request: TenantRequest =
+        body::json(body, &headers, MAX_JSON_BYTES, &app.operators_share()).await?;
+    let add = move |monitor: &Arc<Monitor>| monitor.add_tenant(&request.name, &request.limits);
+    Ok((StatusCode::CREATED, Json(app.blocking(add).await??)))
+}
+
+/// PATCH `/v1/tenants/{name}`: what it may use.
+pub(super) async fn set_limits(
+    _operator: Operator,
+    State(app): State<App>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let request: LimitsRequest =
+        body::json(body, &headers, MAX_JSON_BYTES, &app.operators_share()).await?;
+    app.blocking(move |monitor| monitor.set_limits(&name, &request)).await??;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// DELETE `/v1/tenants/{name}`.
@@ -37,7 +58,7 @@ pub(super) async fn remove_tenant(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.monitor().remove_tenant(&name)?;
+    app.blocking(move |monitor| monitor.remove_tenant(&name)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -47,7 +68,27 @@ pub(super) async fn new_token(
     State(app): State<App>,
     Path(name): Path<String>,
 ) -> Result<(StatusCode, Json<TokenInfo>), Problem> {
-    Ok((StatusCode::CREATED, Json(app.monitor().new_token(&name)?)))
+    let token = app.blocking(move |monitor| monitor.new_token(&name)).await??;
+    Ok((StatusCode::CREATED, Json(token)))
+}
+
+/// GET `/v1/tenants/{name}/tokens`.
+pub(super) async fn tokens(
+    _operator: Operator,
+    State(app): State<App>,
+    Path(name): Path<String>,
+) -> Result<Json<Vec<TokenEntry>>, Problem> {
+    Ok(Json(app.blocking(move |monitor| monitor.tokens(&name)).await??))
+}
+
+/// DELETE `/v1/tenants/{name}/tokens/{id}`.
+pub(super) async fn remove_token(
+    _operator: Operator,
+    State(app): State<App>,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    app.blocking(move |monitor| monitor.remove_token(&name, &id)).await??;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// POST `/v1/tenants/{name}/grants`.
@@ -58,13 +99,14 @@ pub(super) async fn grant(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let request: GrantRequest = body::json(body, &headers, MAX_JSON_BYTES, &app.0.bodies).await?;
+    let request: GrantRequest =
+        body::json(body, &headers, MAX_JSON_BYTES, &app.operators_share()).await?;
     let grant: Grant = request.folder.parse()?;
     if !grant.host.is_dir() {
         let what = format!("expected a folder; {} is none on this host", grant.host.display());
         return Err(Problem::refused(what));
     }
-    app.monitor().grant(&name, grant)?;
+    app.blocking(move |monitor| monitor.grant(&name, grant)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -82,7 +124,7 @@ pub(super) async fn revoke(
     query: Result<Query<RevokeQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<StatusCode, Problem> {
     let query = query.map_err(|error| Problem::bad_request(error.body_text()))?.0;
-    app.monitor().revoke(&name, &query.guest)?;
+    app.blocking(move |monitor| monitor.revoke(&name, &query.guest)).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -100,7 +142,5 @@ pub(super) async fn gc(
     query: Result<Query<GcQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<GcInfo>, Problem> {
     let query = query.map_err(|error| Problem::bad_request(error.body_text()))?.0;
-    let monitor = std::sync::Arc::clone(app.monitor());
-    let collected = tokio::task::spawn_blocking(move || monitor.gc(query.dry_run)).await;
-    Ok(Json(collected.map_err(|error| Problem::internal(error.to_string()))??))
+    Ok(Json(app.blocking(move |monitor| monitor.gc(query.dry_run)).await??))
 }

@@ -184,7 +184,9 @@ impl From<AdminError> for Problem {
             AdminError::NoFunction(_)
             | AdminError::NoImage(_)
             | AdminError::Remove(RemoveError::Absent { .. }) => Self::not_found(error.to_string()),
-            AdminError::Image(_) => Self::refused(error.to_string()),
+            AdminError::Image(_) | AdminError::Folder(_) | AdminError::Limit { .. } => {
+                Self::refused(error.to_string())
+            }
             AdminError::Put(error) => error.into(),
             AdminError::Remove(RemoveError::InUse { .. }) => Self::conflict(error.to_string()),
             AdminError::Gc(GcError::Db(error)) => internal(&error),

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 
-use super::{App, functions, health, images, invoke, modules, operator};
+use super::{App, accept, functions, health, images, invoke, modules, operator};
 use crate::api::Problem;
 
 /// Every route, as `openapi.json` has it; a test compares them.
@@ -23,8 +23,9 @@ pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/images/{id}", &["get", "delete"]),
     ("/v1/gc", &["post"]),
     ("/v1/tenants", &["get", "post"]),
-    ("/v1/tenants/{name}", &["delete"]),
-    ("/v1/tenants/{name}/tokens", &["post"]),
+    ("/v1/tenants/{name}", &["patch", "delete"]),
+    ("/v1/tenants/{name}/tokens", &["get", "post"]),
+    ("/v1/tenants/{name}/tokens/{id}", &["delete"]),
     ("/v1/tenants/{name}/grants", &["post", "delete"]),
     ("/healthz", &["get"]),
     ("/readyz", &["get"]),
@@ -48,8 +49,9 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/images/{id}", get(images::export).delete(images::remove))
         .route("/v1/gc", post(operator::gc))
         .route("/v1/tenants", get(operator::tenants).post(operator::add_tenant))
-        .route("/v1/tenants/{name}", delete(operator::remove_tenant))
-        .route("/v1/tenants/{name}/tokens", post(operator::new_token))
+        .route("/v1/tenants/{name}", delete(operator::remove_tenant).patch(operator::set_limits))
+        .route("/v1/tenants/{name}/tokens", get(operator::tokens).post(operator::new_token))
+        .route("/v1/tenants/{name}/tokens/{id}", delete(operator::remove_token))
         .route("/v1/tenants/{name}/grants", post(operator::grant).delete(operator::revoke))
         .route("/healthz", get(health::healthy))
         .route("/readyz", get(health::ready))
@@ -57,6 +59,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/openapi.json", get(health::openapi))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
+        .layer(axum::middleware::from_fn(accept::watch))
         .with_state(app)
 }
 

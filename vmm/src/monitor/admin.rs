@@ -1,24 +1,18 @@
 //! What operator and tenants do beside calling: tenants, versions, settings, lists, collection.
 
-use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 
-use faaslet_sandbox::folder::settled;
-use faaslet_store::{BlobKind, FunctionName, GcError, Grant, Name, Role, Settings, TenantLimits};
+use faaslet_sandbox::folder::{DetachError, settled};
+use faaslet_store::{BlobKind, FunctionName, GcError, Grant, Name, Role, Settings};
 
 use super::functions::Deployed;
 use super::link::CellError;
 use super::load::{self, LoadError};
 use super::lock::lock;
-use super::{
-    ADMIN_TOKEN_FILE, DEFAULT_TENANT, DEFAULT_TOKEN_FILE, Monitor, StartError, StoreError,
-};
-use crate::api::{FunctionInfo, GcInfo, TenantInfo, TokenInfo, VersionInfo};
+use super::logs::Log;
+use super::{Monitor, StartError, StoreError};
+use crate::api::{FunctionInfo, GcInfo, VersionInfo};
 use crate::control::Order;
-use faaslet_rewrite::Plan;
 
 /// Why an administrative request failed.
 #[derive(Debug, thiserror::Error)]
@@ -50,39 +44,27 @@ pub enum AdminError {
     /// A file could not be removed.
     #[error(transparent)]
     Remove(#[from] faaslet_store::RemoveError),
+    /// A folder that cannot be granted; only the operator hears this.
+    #[error(transparent)]
+    Folder(#[from] DetachError),
+    /// A limit that cannot be.
+    #[error("expected {what} of {from} to {to}; found {found}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// The least.
+        from: u64,
+        /// The most.
+        to: u64,
+        /// What was asked for.
+        found: u64,
+    },
     /// A system call.
     #[error("{0}")]
     System(#[from] std::io::Error),
 }
 
 impl Monitor {
-    /// Makes the tenant and the tokens that a new folder begins with.
-    pub(super) fn first_start(&self) -> Result<(), StartError> {
-        let dir = self.config.dir.clone();
-        let tenants = self.store.tenants().map_err(StoreError::from)?;
-        let default = Name::new(DEFAULT_TENANT).map_err(StoreError::from)?;
-        if tenants.is_empty() && !dir.join(ADMIN_TOKEN_FILE).exists() {
-            let added = self.store.add_tenant(&default, TenantLimits::default());
-            added.map_err(StoreError::from)?;
-        }
-        for (file, role) in
-            [(ADMIN_TOKEN_FILE, Role::Admin), (DEFAULT_TOKEN_FILE, Role::Tenant(default))]
-        {
-            let path = dir.join(file);
-            if path.exists() || (file == DEFAULT_TOKEN_FILE && !self.has_default()?) {
-                continue;
-            }
-            let token = self.store.add_token(&role).map_err(StoreError::from)?;
-            write_private(&path, token.reveal())
-                .map_err(|error| StartError::File { path, error })?;
-        }
-        Ok(())
-    }
-
-    fn has_default(&self) -> Result<bool, StoreError> {
-        Ok(self.store.tenants()?.iter().any(|tenant| tenant.name.as_str() == DEFAULT_TENANT))
-    }
-
     /// Reads all functions from the store.
     pub(super) fn read_functions(self: &Arc<Self>) -> Result<(), StartError> {
         for info in self.store.functions(None).map_err(StoreError::from)? {
@@ -90,26 +72,6 @@ impl Monitor {
             self.activate(info.function, version);
         }
         Ok(())
-    }
-
-    /// Adds a tenant and a token for it.
-    ///
-    /// # Errors
-    /// When it is there already, or its name is none.
-    pub fn add_tenant(&self, name: &str) -> Result<TokenInfo, AdminError> {
-        let name = Name::new(name).map_err(StoreError::from)?;
-        self.store.add_tenant(&name, TenantLimits::default()).map_err(StoreError::from)?;
-        self.new_token(name.as_str())
-    }
-
-    /// A new token for a tenant; it is shown once.
-    ///
-    /// # Errors
-    /// When there is no such tenant.
-    pub fn new_token(&self, tenant: &str) -> Result<TokenInfo, AdminError> {
-        let name = Name::new(tenant).map_err(StoreError::from)?;
-        let token = self.store.add_token(&Role::Tenant(name)).map_err(StoreError::from)?;
-        Ok(TokenInfo { tenant: tenant.to_owned(), token: token.reveal().to_owned() })
     }
 
     /// Removes a tenant with its functions and tokens, and ends its cell.
@@ -121,24 +83,11 @@ impl Monitor {
         let _change = lock(&self.changes);
         self.store.remove_tenant(&name).map_err(StoreError::from)?;
         let tenant = self.functions.remove_tenant(name.as_str());
+        self.credentials.end(|_, role| *role == Role::Tenant(name.clone()));
         if let Some(link) = tenant.and_then(|tenant| tenant.current()) {
             link.kill();
         }
         Ok(())
-    }
-
-    /// All tenants.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn tenants(&self) -> Result<Vec<TenantInfo>, AdminError> {
-        let tenants = self.store.tenants().map_err(StoreError::from)?;
-        let info = |tenant: faaslet_store::Tenant| TenantInfo {
-            name: tenant.name.to_string(),
-            grants: tenant.grants.iter().map(ToString::to_string).collect(),
-            cell_pid: self.functions.tenant(tenant.name.as_str()).current().map(|link| link.pid()),
-        };
-        Ok(tenants.into_iter().map(info).collect())
     }
 
     /// Grants a folder of the host to a tenant: `HOST::GUEST[:ro]`.
@@ -147,7 +96,7 @@ impl Monitor {
     /// When there is no such tenant, or the text is no grant.
     pub fn grant(&self, tenant: &str, grant: Grant) -> Result<(), AdminError> {
         let name = Name::new(tenant).map_err(StoreError::from)?;
-        let host = settled(&grant.host).map_err(LoadError::from)?;
+        let host = settled(&grant.host)?;
         let grant = Grant { host, ..grant };
         Ok(self.store.grant(&name, grant).map_err(StoreError::from)?)
     }
@@ -168,16 +117,10 @@ impl Monitor {
     /// The functions of a tenant.
     #[must_use]
     pub fn functions(&self, tenant: &str) -> Vec<FunctionInfo> {
-        let link = self.functions.tenant(tenant).current();
-        let slots = link.map_or(0, |link| link.counts().slots);
-        self.functions
-            .of(tenant)
-            .iter()
-            .map(|deployed| self.function_info(deployed, slots))
-            .collect()
+        self.functions.of(tenant).iter().map(|deployed| self.function_info(deployed)).collect()
     }
 
-    fn function_info(&self, deployed: &Deployed, warm_slots: u32) -> FunctionInfo {
+    fn function_info(&self, deployed: &Deployed) -> FunctionInfo {
         let stats = deployed.stats.snapshot();
         let image = deployed.deployment().image;
         let size =
@@ -188,11 +131,10 @@ impl Monitor {
             mode: deployed.mode(),
             image: image.map(|image| image.id.to_string()),
             image_bytes: image.map_or(0, |image| size(image.blob)),
-            kept: self.plan(deployed).map_or_else(
-                |error| Err(error.to_string()),
-                |plan| plan.keep.map_err(|why| why.to_string()),
-            ),
-            warm_slots,
+            kept: deployed.deployment().kept.clone().unwrap_or_else(|| {
+                Err("not known: an earlier release deployed it; deploy it again".to_owned())
+            }),
+            warm_slots: deployed.warm_slots(),
             calls: stats.calls,
             errors: stats.errors,
             p50_us: stats.p50_us,
@@ -200,11 +142,11 @@ impl Monitor {
         }
     }
 
-    /// What the rewrite found out about a version.
-    fn plan(&self, deployed: &Deployed) -> Result<Plan, AdminError> {
-        let file = self.open_blob(BlobKind::Plan, deployed.deployment().plan)?;
-        let reader = std::io::BufReader::new(file);
-        serde_json::from_reader(reader).map_err(|error| AdminError::System(error.into()))
+    /// What a function logs, if there is such a function.
+    #[must_use]
+    pub fn log(&self, function: &FunctionName) -> Option<Arc<Log>> {
+        let deployed = self.functions.get(function.tenant.as_str(), function.name.as_str())?;
+        Some(Arc::clone(&deployed.log))
     }
 
     /// The versions of a function, oldest first.
@@ -247,7 +189,6 @@ impl Monitor {
         if let Some(deployed) = self.functions.remove(tenant, name) {
             self.forget(&deployed);
         }
-        self.logs.forget(tenant, name);
         Ok(())
     }
 
@@ -292,12 +233,4 @@ impl Monitor {
             dry_run,
         })
     }
-}
-
-/// Writes a file that only its owner reads.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
 }

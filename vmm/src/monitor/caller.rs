@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Monitor;
+use super::functions::Place;
 use super::stats::Stats;
 use crate::cell::{Answer, Refusal};
 
@@ -15,13 +16,20 @@ pub(super) struct Caller {
     monitor: Arc<Monitor>,
     stats: Arc<Stats>,
     reply: Reply,
+    /// Its place among the calls of its tenant.
+    _place: Place,
 }
 
 impl Caller {
     /// Counts a call in.
-    pub(super) fn new(monitor: &Arc<Monitor>, stats: &Arc<Stats>, reply: Reply) -> Self {
+    pub(super) fn new(
+        monitor: &Arc<Monitor>,
+        stats: &Arc<Stats>,
+        place: Place,
+        reply: Reply,
+    ) -> Self {
         monitor.in_flight.begin();
-        Self { monitor: Arc::clone(monitor), stats: Arc::clone(stats), reply }
+        Self { monitor: Arc::clone(monitor), stats: Arc::clone(stats), reply, _place: place }
     }
 
     /// Has the log tell how long the answer takes from now on.

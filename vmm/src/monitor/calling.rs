@@ -211,7 +211,8 @@ mod tests {
         let (monitor, _quic) = Monitor::start(config).unwrap();
         let (send, receive) = mpsc::sync_channel(2);
         let reply = Box::new(move |answer: Answer| send.send(answer.refusal).unwrap());
-        let caller = Caller::new(&monitor, &Arc::default(), reply);
+        let place = monitor.functions.tenant("t").place().unwrap();
+        let caller = Caller::new(&monitor, &Arc::default(), place, reply);
         let calling = Calling::loading(Arc::new(Loading::new(caller)));
         assert!(!calling.is_over());
         assert_eq!(monitor.calls_in_flight(), 1);

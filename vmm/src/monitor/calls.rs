@@ -66,7 +66,14 @@ impl Monitor {
             reply(Answer::refused(Refusal::NotFound, unknown(name)));
             return Calling::over();
         };
-        let caller = Caller::new(self, &deployed.stats, reply);
+        let place = match deployed.tenant.place() {
+            Ok(place) => place,
+            Err(most) => {
+                reply(Answer::refused(Refusal::Overloaded, no_place(tenant, most)));
+                return Calling::over();
+            }
+        };
+        let caller = Caller::new(self, &deployed.stats, place, reply);
         let Some((link, number)) = deployed.loaded() else {
             return self.load_and_call(deployed, incoming, caller);
         };
@@ -111,6 +118,14 @@ fn unknown(name: &str) -> String {
     format!(
         "expected a function {name}; the tenant has none of this name; deploy it with \
          `faaslet deploy`, or see `faaslet ps`"
+    )
+}
+
+fn no_place(tenant: &str, most: u32) -> String {
+    format!(
+        "expected at most {most} calls in flight of the tenant {tenant}, its limit; there are as \
+         many; try again when one has ended, or ask the operator for `faaslet tenant set {tenant} \
+         --calls`"
     )
 }
 

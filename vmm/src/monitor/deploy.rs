@@ -304,14 +304,27 @@ impl Monitor {
         Ok(self.store.put_blob(kind, None, &mut file)?)
     }
 
-    fn deployment(&self, order: &Order, files: &Files) -> Deployment {
+    /// Whether instances are kept, as the plan says: read once, so that no list has to. Only this
+    /// is taken out of a plan, which may be long.
+    fn kept(&self, plan: Hash) -> Result<Result<(), String>, DeployError> {
+        #[derive(serde::Deserialize)]
+        struct Verdict {
+            keep: Result<(), faaslet_rewrite::Why>,
+        }
+        let plan = std::io::BufReader::new(self.open_blob(BlobKind::Plan, plan)?);
+        let verdict: Verdict = serde_json::from_reader(plan).map_err(std::io::Error::from)?;
+        Ok(verdict.keep.map_err(|why| why.to_string()))
+    }
+
+    fn deployment(&self, order: &Order, files: &Files) -> Result<Deployment, DeployError> {
         let (config, request) = (&self.config, &order.request);
-        Deployment {
+        Ok(Deployment {
             module: order.module,
             artefact: files.artefact,
             plan: files.plan,
             engine: self.engine,
             image: files.image,
+            kept: Some(self.kept(files.plan)?),
             mode: match request.mode {
                 Mode::Fork => StoreMode::Fork,
                 Mode::Fresh => StoreMode::Fresh,
@@ -321,12 +334,12 @@ impl Monitor {
             concurrency: request.concurrency.unwrap_or(config.limits.concurrency as u32),
             folders: request.folders.clone(),
             args: request.args.clone(),
-        }
+        })
     }
 
     /// Makes the version durable and lets calls reach it.
     fn record(self: &Arc<Self>, order: &Order, files: &Files) -> Result<DeployedInfo, DeployError> {
-        let (function, deployment) = (&order.function, self.deployment(order, files));
+        let (function, deployment) = (&order.function, self.deployment(order, files)?);
         let _change = lock(&self.changes);
         let settings = self.settings_after(function, &order.request)?;
         let version = self.store.deploy(function, &deployment, settings.as_ref())?;

@@ -1,15 +1,17 @@
 //! The functions that can be called, by tenant and name: what the store holds, in memory.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use faaslet_snapshot::image::Image;
-use faaslet_store::{Deployment, FunctionName, Mode as StoreMode, VersionInfo};
+use faaslet_store::{Deployment, FunctionName, Mode as StoreMode, TenantLimits, VersionInfo};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::link::CellLink;
 use super::lock::lock;
+use super::logs::Log;
 use super::stats::Stats;
 use crate::cell::{Limits, Mode};
 
@@ -23,6 +25,8 @@ pub struct Deployed {
     pub version: VersionInfo,
     /// Counts over all versions of the function.
     pub stats: Arc<Stats>,
+    /// What all versions of the function log.
+    pub log: Arc<Log>,
     /// Its image, once a cell has needed it.
     pub image: Mutex<Option<Arc<Image>>>,
     /// Why it cannot be compiled for this engine and processor, if that was tried.
@@ -40,14 +44,42 @@ pub struct TenantCell {
     pub cell: AsyncMutex<Option<Arc<CellLink>>>,
     /// The cell, for those who only look.
     current: Mutex<Option<Arc<CellLink>>>,
-    /// Functions of the cell by number, for its log lines.
-    numbers: Mutex<HashMap<u32, String>>,
+    /// Logs of the cell's functions, by their numbers there.
+    numbers: Mutex<HashMap<u32, Weak<Log>>>,
+    /// Logs of its functions, by name.
+    logs: Mutex<HashMap<String, Arc<Log>>>,
+    /// Calls that run or wait, and how many may.
+    calls: AtomicU32,
+    max_calls: AtomicU32,
+}
+
+/// A call among those of its tenant, until it is dropped.
+pub struct Place(Arc<TenantCell>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl TenantCell {
     /// A tenant without a cell.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
+        let max_calls = AtomicU32::new(TenantLimits::default().calls_in_flight);
+        Self { name: name.to_owned(), max_calls, ..Self::default() }
+    }
+
+    /// Allows so many calls at once from now on.
+    pub fn allow_calls(&self, most: u32) {
+        self.max_calls.store(most, Ordering::Relaxed);
+    }
+
+    /// A place for one more call; the limit when there is none.
+    pub fn place(self: &Arc<Self>) -> Result<Place, u32> {
+        let most = self.max_calls.load(Ordering::Relaxed);
+        let before = self.calls.fetch_add(1, Ordering::Relaxed);
+        let place = Place(Arc::clone(self));
+        if before < most { Ok(place) } else { Err(most) }
     }
 
     /// The cell, if one runs.
@@ -62,16 +94,28 @@ impl TenantCell {
     }
 
     /// A number for a function that the cell is about to load.
-    pub fn number(&self, function: &str) -> u32 {
+    pub fn number(&self, log: &Arc<Log>) -> u32 {
         let mut numbers = lock(&self.numbers);
         let number = numbers.keys().max().map_or(1, |last| last + 1);
-        numbers.insert(number, function.to_owned());
+        numbers.insert(number, Arc::downgrade(log));
         number
     }
 
-    /// The function with this number.
-    pub fn function(&self, number: u32) -> Option<String> {
-        lock(&self.numbers).get(&number).cloned()
+    /// The log of the function with this number, unless it was removed.
+    pub fn log_of(&self, number: u32) -> Option<Arc<Log>> {
+        lock(&self.numbers).get(&number)?.upgrade()
+    }
+
+    /// The log of a function, which begins when its first version is made.
+    fn log(&self, function: &str) -> Arc<Log> {
+        let mut logs = lock(&self.logs);
+        let log = logs.entry(function.to_owned()).or_insert_with(|| Arc::new(Log::new(function)));
+        Arc::clone(log)
+    }
+
+    /// Forgets the log of a function that was removed.
+    fn forget_log(&self, function: &str) {
+        lock(&self.logs).remove(function);
     }
 }
 
@@ -84,7 +128,8 @@ impl Deployed {
         stats: Arc<Stats>,
     ) -> Self {
         let (image, loaded, unfit) = (Mutex::default(), Mutex::default(), OnceLock::new());
-        Self { tenant, function, version, stats, image, unfit, loaded }
+        let log = tenant.log(function.name.as_str());
+        Self { tenant, function, version, stats, log, image, unfit, loaded }
     }
 
     /// Its name.
@@ -125,6 +170,11 @@ impl Deployed {
         lock(&self.loaded).clone().filter(|(link, _)| link.takes_calls())
     }
 
+    /// Its idle slots, as its cell told last.
+    pub fn warm_slots(&self) -> u32 {
+        self.loaded().map_or(0, |(link, number)| link.warm(number))
+    }
+
     /// Tells which cell has it.
     pub fn set_loaded(&self, link: &Arc<CellLink>, number: u32) {
         *lock(&self.loaded) = Some((Arc::clone(link), number));
@@ -149,6 +199,12 @@ impl Functions {
         Arc::clone(
             tenants.entry(name.to_owned()).or_insert_with(|| Arc::new(TenantCell::new(name))),
         )
+    }
+
+    /// Whether this is the tenant of its name now, and not one that was removed.
+    pub fn has_tenant(&self, tenant: &Arc<TenantCell>) -> bool {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.get(&tenant.name).is_some_and(|found| Arc::ptr_eq(found, tenant))
     }
 
     /// The tenants that have been asked for.
@@ -182,7 +238,9 @@ impl Functions {
     /// Takes a function away.
     pub fn remove(&self, tenant: &str, name: &str) -> Option<Arc<Deployed>> {
         let mut functions = self.functions.write().unwrap_or_else(PoisonError::into_inner);
-        functions.get_mut(tenant)?.remove(name)
+        let removed = functions.get_mut(tenant)?.remove(name)?;
+        removed.tenant.forget_log(name);
+        Some(removed)
     }
 
     /// Takes a tenant and all its functions away.

@@ -13,7 +13,7 @@ use faaslet_snapshot::image::{Image, OpenError};
 use faaslet_store::{BlobKind, Code, Name};
 use memfd::MemfdOptions;
 
-use super::functions::Deployed;
+use super::functions::{Deployed, TenantCell};
 use super::link::{CellError, CellEvents, CellLink, CellSpec};
 use super::lock::lock;
 use super::{Events, Monitor, StoreError};
@@ -21,6 +21,9 @@ use crate::control::{FolderHead, FunctionHead, Order, SettingsHead};
 
 /// Processes and threads of one cell.
 const CELL_PIDS: u32 = 256;
+
+/// Thousandths of a processor in a percent of one.
+const MILLIS_A_PERCENT: u32 = 10;
 
 /// Why a function is not in its cell.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +42,10 @@ pub enum LoadError {
         /// Why.
         error: OpenError,
     },
-    /// A folder.
-    #[error(transparent)]
+    /// A folder. Callers are not told where it is on the host; the monitor's log says so.
+    #[error(
+        "a folder that was granted cannot be opened; the operator finds why in the monitor's log"
+    )]
     Folder(#[from] DetachError),
     /// A folder that the operator has taken back.
     #[error(
@@ -82,13 +87,13 @@ pub(super) async fn loaded(
             if let Some(ending) = ending {
                 ending.wait_ended().await;
             }
-            let link = start(monitor, &deployed.tenant.name).await?;
+            let link = start(monitor, &deployed.tenant).await?;
             deployed.tenant.set_current(Some(Arc::clone(&link)));
             link
         }
     };
     *cell = Some(Arc::clone(&link));
-    let number = deployed.tenant.number(deployed.name());
+    let number = deployed.tenant.number(&deployed.log);
     let given = give(monitor, deployed, &link, number).await;
     if let Err(LoadError::Cell(CellError::Gone(_))) = given {
         // What it has and has not is not known any more.
@@ -99,7 +104,10 @@ pub(super) async fn loaded(
     Ok((link, number))
 }
 
-async fn start(monitor: &Arc<Monitor>, tenant: &str) -> Result<Arc<CellLink>, LoadError> {
+async fn start(monitor: &Arc<Monitor>, of: &Arc<TenantCell>) -> Result<Arc<CellLink>, LoadError> {
+    let tenant = of.name.as_str();
+    let name = Name::new(tenant).map_err(StoreError::from)?;
+    let limits = monitor.store.tenant(&name).map_err(StoreError::from)?.limits;
     let spec = CellSpec {
         tenant: tenant.to_owned(),
         workers: monitor.config.workers,
@@ -107,12 +115,12 @@ async fn start(monitor: &Arc<Monitor>, tenant: &str) -> Result<Arc<CellLink>, Lo
         group: monitor.groups.cell(tenant),
         cgroup: cgroup::Limits {
             cpu_weight: None,
-            cpu_quota_millis: None,
-            memory_max_bytes: Some(monitor.config.cell_memory_bytes),
+            cpu_quota_millis: limits.cpu_percent.map(|percent| percent * MILLIS_A_PERCENT),
+            memory_max_bytes: Some(limits.memory_bytes.min(monitor.config.cell_memory_bytes)),
             pids_max: Some(CELL_PIDS),
         },
     };
-    let events: Arc<dyn CellEvents> = Arc::new(Events(Arc::downgrade(monitor)));
+    let events: Arc<dyn CellEvents> = Arc::new(Events::new(monitor, of));
     let link = CellLink::start(&spec, &monitor.groups.cgroups, events).await?;
     for missing in link.missing() {
         tracing::warn!(tenant, missing, "cell without a fence");
@@ -241,7 +249,8 @@ pub(super) fn folders(
         let grant = tenant.grants.iter().find(|grant| grant.guest == *guest);
         let grant = grant.ok_or_else(|| LoadError::NotGranted(guest.clone()))?;
         let access = if grant.read_only { Access::ReadOnly } else { Access::ReadWrite };
-        folders.push(detach(&grant.host, access)?);
+        let folder = detach(&grant.host, access);
+        folders.push(folder.inspect_err(|error| tracing::warn!(%error, "a granted folder"))?);
         heads.push(FolderHead { guest: guest.clone(), read_only: grant.read_only });
     }
     Ok((heads, folders))

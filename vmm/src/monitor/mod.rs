@@ -17,6 +17,7 @@ mod calling;
 mod calls;
 mod code;
 mod config;
+mod credentials;
 mod deploy;
 mod disk;
 mod functions;
@@ -30,10 +31,11 @@ mod logs;
 mod measure;
 mod quic;
 mod stats;
+mod tenants;
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
 use faaslet_net::server::{BindError, Server, ServerConfig};
@@ -56,12 +58,13 @@ pub use disk::OverBudget;
 pub use functions::Deployed;
 pub use link::{CellError, CellLink, WorkerCounts};
 pub use load::LoadError;
-pub use logs::Logs;
+pub use logs::{Follower, Log};
 pub use measure::{CellMeasure, FunctionMeasure, Measures};
-pub use stats::{OUTCOMES, Snapshot};
+pub use stats::{BOUNDS_US, OUTCOMES, Snapshot};
 
 use crate::cell::Answer;
-use functions::Functions;
+use credentials::Credentials;
+use functions::{Functions, TenantCell};
 use groups::Groups;
 use in_flight::InFlight;
 use link::{CellEvents, ChainOut};
@@ -133,12 +136,11 @@ pub struct Monitor {
     pub config: Config,
     /// What it keeps on disk.
     pub store: Store,
-    /// What functions print and log.
-    pub logs: Logs,
     functions: Functions,
     groups: Groups,
     runtime: Handle,
     in_flight: InFlight,
+    credentials: Credentials,
     bakes: Arc<bakes::Bakes>,
     uploads: disk::Uploads,
     /// Asks for a collection.
@@ -184,12 +186,12 @@ impl Monitor {
         let monitor = Arc::new(Self {
             config,
             store,
-            logs: Logs::default(),
             functions: Functions::default(),
             bakes: Arc::new(bakes::Bakes::new(groups.cgroups.clone(), builders)),
             groups,
             runtime: server.runtime().clone(),
             in_flight: InFlight::default(),
+            credentials: Credentials::new(server.closer()),
             uploads: disk::Uploads::default(),
             collect: Notify::new(),
             changes: Mutex::default(),
@@ -222,6 +224,11 @@ impl Monitor {
         self.in_flight.is_closed()
     }
 
+    /// How often tokens were removed: while it is the same, a token that was right is right.
+    pub fn tokens_removed(&self) -> u64 {
+        self.credentials.removed()
+    }
+
     /// Calls in flight.
     pub fn calls_in_flight(&self) -> usize {
         self.in_flight.count()
@@ -252,21 +259,37 @@ impl Monitor {
     }
 }
 
-/// What cells tell the monitor. It holds the monitor weakly: a cell's tasks must not keep it.
-pub(crate) struct Events(Weak<Monitor>);
+/// What the cells of one tenant tell the monitor. It holds both weakly: a cell's tasks must not
+/// keep them, and a cell that outlives its tenant speaks for nobody.
+pub(crate) struct Events {
+    monitor: Weak<Monitor>,
+    tenant: Weak<TenantCell>,
+}
+
+impl Events {
+    fn new(monitor: &Arc<Monitor>, tenant: &Arc<TenantCell>) -> Self {
+        Self { monitor: Arc::downgrade(monitor), tenant: Arc::downgrade(tenant) }
+    }
+
+    /// The monitor, while the tenant has not been removed from it.
+    fn monitor(&self) -> Option<Arc<Monitor>> {
+        let (monitor, tenant) = (self.monitor.upgrade()?, self.tenant.upgrade()?);
+        monitor.functions.has_tenant(&tenant).then_some(monitor)
+    }
+}
 
 impl CellEvents for Events {
     fn chain(&self, cell: &Arc<CellLink>, chain: ChainOut, reply: Reply) {
-        match self.0.upgrade() {
+        match self.monitor() {
             Some(monitor) => monitor.chain(cell, chain, reply),
-            None => reply(Answer::message(Outcome::Lost, "the monitor has ended")),
+            None => reply(Answer::message(Outcome::Lost, "monitor or tenant have gone")),
         }
     }
 
-    fn log(&self, tenant: &str, function: u32, call: &[u8; 16], level: u8, text: &[u8]) {
-        let Some(monitor) = self.0.upgrade() else { return };
-        if let Some(name) = monitor.functions.tenant(tenant).function(function) {
-            monitor.logs.push(tenant, &name, call, level, text);
+    fn log(&self, _tenant: &str, function: u32, call: &[u8; 16], level: u8, text: &[u8]) {
+        let log = self.tenant.upgrade().and_then(|tenant| tenant.log_of(function));
+        if let Some(log) = log {
+            log.push(call, level, text, Instant::now());
         }
     }
 

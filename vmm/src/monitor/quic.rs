@@ -64,11 +64,14 @@ impl Ingress {
 impl Handler for Ingress {
     fn authenticate(&self, token: &[u8], _remote: SocketAddr) -> Option<Tenant> {
         let token = std::str::from_utf8(token).ok()?;
-        match self.monitor()?.store.authenticate(token).ok()?? {
-            Role::Tenant(name) => Some(Tenant::new(name.as_str())),
+        let monitor = self.monitor()?;
+        let (role, credential) = monitor.credentials.show(&monitor.store, token).ok()??;
+        let tenant = match role {
+            Role::Tenant(name) => Tenant::new(name.as_str()),
             // The operator has no functions; it acts for the tenant that every folder has.
-            Role::Admin => Some(Tenant::new(super::DEFAULT_TENANT)),
-        }
+            Role::Admin => Tenant::new(super::DEFAULT_TENANT),
+        };
+        Some(tenant.by(credential))
     }
 
     fn call(&self, tenant: &Tenant, call: Call, reply: ReplySink) {

@@ -64,6 +64,7 @@ fn deploy(store: &Store, n: u32, new_image: bool) -> Duration {
         plan: put(BlobKind::Plan, 10_000),
         image: Some(ImageRef { id: image, blob: image }),
         engine: Hash::default(),
+        kept: None,
         mode: Mode::Fork,
         memory_bytes: 1 << 20,
         timeout_ms: 1_000,

@@ -48,6 +48,10 @@ pub struct Deployment {
     pub engine: Hash,
     /// The image; none if the function is always initialised anew.
     pub image: Option<ImageRef>,
+    /// Whether an instance is kept between calls, or why not, as the plan has it: kept here so that
+    /// no list reads a plan. None of a release that did not say.
+    #[serde(default)]
+    pub kept: Option<Result<(), String>>,
     /// How a call goes in that does not say.
     pub mode: Mode,
     /// Most memory of one call.
@@ -204,6 +208,9 @@ pub enum FunctionError {
     /// A name that no environment can hold.
     #[error("{0:?} is no name for an environment: expected one that is not empty, without '='")]
     SettingName(String),
+    /// A value that no environment can hold. The value itself is not shown: it may be a secret.
+    #[error("the value of {0:?} has a zero byte: take it out")]
+    SettingValue(String),
     /// Too much environment.
     #[error("environment and secrets have {bytes} bytes, expected {MAX_SETTINGS_BYTES} at most")]
     SettingsTooLong {

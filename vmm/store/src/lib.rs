@@ -44,4 +44,4 @@ pub use name::{FunctionName, MAX_NAME_BYTES, Name, NameError};
 pub use open::{OpenError, Options, SCHEMA, Step, Store};
 pub use settings::{MAX_SETTINGS_BYTES, Secret, Settings};
 pub use tenant::{Grant, GrantError, MAX_GRANTS, Tenant, TenantError, TenantLimits, TenantSecret};
-pub use token::{MAX_TOKENS_PER_OWNER, Role, Token, TokenInfo};
+pub use token::{MAX_TOKENS_PER_OWNER, Role, Token, TokenInfo, token_id};

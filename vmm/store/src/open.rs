@@ -115,8 +115,9 @@ pub enum OpenError {
     },
     /// The records are of an older release.
     #[error(
-        "the store in {folder} has schema {found}, expected {SCHEMA}: convert it with `faaslet \
-         store convert --dir {folder}`"
+        "the store in {folder} has schema {found}, expected {SCHEMA}: this release cannot read it; \
+         go on with the release that wrote it, or deploy your functions anew into another folder \
+         with --dir"
     )]
     Older {
         /// The folder.

@@ -53,6 +53,14 @@ impl Settings {
         env.chain(secrets).sum()
     }
 
+    /// The name of a value with a zero byte, which no environment can hold.
+    pub(crate) fn bad_value(&self) -> Option<&str> {
+        let bad = |value: &str| value.contains('\0');
+        let env = self.env.iter().find(|(_, value)| bad(value)).map(|(name, _)| name);
+        let secret = || self.secrets.iter().find(|(_, value)| bad(&value.0)).map(|(name, _)| name);
+        env.or_else(secret).map(String::as_str)
+    }
+
     /// A name that cannot be one of an environment: empty, or with `=` or a zero byte in it.
     pub(crate) fn bad_name(&self) -> Option<&str> {
         let bad = |name: &&String| name.is_empty() || name.contains(['=', '\0']);
@@ -90,6 +98,9 @@ impl Store {
 pub(crate) fn check(settings: &Settings) -> Result<(), FunctionError> {
     if let Some(name) = settings.bad_name() {
         return Err(FunctionError::SettingName(name.to_owned()));
+    }
+    if let Some(name) = settings.bad_value() {
+        return Err(FunctionError::SettingValue(name.to_owned()));
     }
     let bytes = settings.bytes();
     if bytes > MAX_SETTINGS_BYTES {

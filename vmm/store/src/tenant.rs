@@ -156,7 +156,10 @@ pub enum TenantError {
         granted: Vec<String>,
     },
     /// It, or the operator, has too many tokens.
-    #[error("{owner} has {max} tokens, which is the limit: remove one first")]
+    #[error(
+        "{owner} has {max} tokens, which is the limit: `faaslet tenant token ls` lists those of a \
+         tenant, and `faaslet tenant token rm` removes one"
+    )]
     TooManyTokens {
         /// The tenant or the operator.
         owner: String,
@@ -164,7 +167,7 @@ pub enum TenantError {
         max: usize,
     },
     /// There is no such token.
-    #[error("there is no token with the id {0:?}: list them to see the ids")]
+    #[error("there is no token with the id {0:?}: `faaslet tenant token ls` shows the ids")]
     UnknownToken(String),
     /// The operating system gave no random bytes.
     #[error("no random bytes from the operating system: {0}")]

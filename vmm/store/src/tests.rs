@@ -54,6 +54,7 @@ fn deployment(store: &Store, content: &str) -> Deployment {
         plan: put(BlobKind::Plan),
         image: Some(ImageRef { id: Hash([1; 32]), blob: put(BlobKind::Image) }),
         engine: Hash::default(),
+        kept: None,
         mode: Mode::Fork,
         memory_bytes: 64 << 20,
         timeout_ms: 1000,

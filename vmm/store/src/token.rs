@@ -97,6 +97,11 @@ fn id(key: &str) -> String {
     key.chars().take(ID_DIGITS).collect()
 }
 
+/// The id of the token with this text, whether there is one or not.
+pub fn token_id(text: &str) -> String {
+    id(&key(text))
+}
+
 /// Removes the tokens of a tenant.
 pub(crate) fn remove_of(write: &WriteTransaction, tenant: &Name) -> Result<(), DbError> {
     for (key, record) in db::list::<TokenRecord>(write, TOKENS, "")? {
@@ -139,6 +144,11 @@ impl Store {
         Ok(record.map(|record| record.role))
     }
 
+    /// Tokens that give a right to something.
+    pub fn tokens_of(&self, role: &Role) -> Result<Vec<TokenInfo>, DbError> {
+        Ok(self.tokens()?.into_iter().filter(|token| token.role == *role).collect())
+    }
+
     /// All tokens.
     pub fn tokens(&self) -> Result<Vec<TokenInfo>, DbError> {
         let records = self.db.read::<_, DbError>(|read| Ok(Ok(db::list(read, TOKENS, "")?)))?;
@@ -150,11 +160,12 @@ impl Store {
         Ok(records.into_iter().map(info).collect())
     }
 
-    /// Removes a token: it gives a right to nothing from now on.
-    pub fn remove_token(&self, token: &str) -> Result<(), TenantError> {
+    /// Removes a token of an owner: it gives a right to nothing from now on.
+    pub fn remove_token(&self, role: &Role, token: &str) -> Result<(), TenantError> {
         self.db.write_to_free(|write| {
             let tokens = db::list::<TokenRecord>(write, TOKENS, "")?;
-            let Some((key, _)) = tokens.iter().find(|(key, _)| id(key) == token) else {
+            let mut of_role = tokens.iter().filter(|(_, record)| record.role == *role);
+            let Some((key, _)) = of_role.find(|(key, _)| id(key) == token) else {
                 return Ok(Err(TenantError::UnknownToken(token.to_owned())));
             };
             db::remove(write, TOKENS, key)?;

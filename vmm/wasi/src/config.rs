@@ -19,13 +19,13 @@ pub const MAX_FDS: usize = 1024;
 /// Why a configuration is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// A text that C could not hold.
-    #[error("{what} {text:?} contains a NUL byte: take it out")]
+    /// A text that C could not hold. It is not shown: it may be a secret.
+    #[error("{what} number {place} has a NUL byte in it: take it out")]
     Nul {
         /// What the text is.
         what: &'static str,
-        /// The text.
-        text: String,
+        /// Its place, from 1.
+        place: usize,
     },
     /// The name of a variable is empty or has an equals sign in it.
     #[error("{0:?} is no name of an environment variable: give NAME=VALUE")]
@@ -134,9 +134,9 @@ pub(crate) struct Strings {
 impl Strings {
     fn new(what: &'static str, texts: impl Iterator<Item = String>) -> Result<Self, ConfigError> {
         let mut strings = Self::default();
-        for text in texts {
+        for (number, text) in texts.enumerate() {
             if text.contains('\0') {
-                return Err(ConfigError::Nul { what, text });
+                return Err(ConfigError::Nul { what, place: number + 1 });
             }
             strings.starts.push(strings.block.len() as u32);
             strings.block.extend_from_slice(text.as_bytes());

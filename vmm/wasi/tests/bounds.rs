@@ -241,7 +241,9 @@ fn configurations_are_checked() {
     };
     assert_eq!(new(&["a", ""], &[("A", ""), ("B", "x=y")]), None);
     assert!(matches!(new(&["a\0b"], &[]), Some(ConfigError::Nul { .. })));
-    assert!(matches!(new(&[], &[("A", "\0")]), Some(ConfigError::Nul { .. })));
+    let secret = new(&[], &[("B", ""), ("A", "hidden\0")]).unwrap();
+    assert!(matches!(secret, ConfigError::Nul { place: 2, .. }), "{secret:?}");
+    assert!(!format!("{secret} {secret:?}").contains("hidden"));
     assert_eq!(new(&[], &[("A=B", "")]), Some(ConfigError::Name("A=B".into())));
     assert_eq!(new(&[], &[("", "x")]), Some(ConfigError::Name(String::new())));
     let long = "x".repeat(1 << 20);

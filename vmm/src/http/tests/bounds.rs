@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 
+use super::super::accept::Most;
 use super::{ANY, Answer, Bounds, Site};
 use crate::wire::MAX_INPUT_BYTES;
 
 /// Longest that a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
-const SHORT: Bounds = Bounds { header: Duration::from_millis(100), connections: 2 };
+const FEW: Most = Most { connections: 2, strangers_each: 2, idle: PATIENCE };
+const SHORT: Bounds = Bounds { header: Duration::from_millis(100), most: FEW };
 
 /// What a server says to these bytes until it closes the connection.
 fn said(site: &Site, bytes: &[u8]) -> Vec<u8> {
@@ -129,7 +131,7 @@ fn garbage_and_endless_heads_are_refused_and_the_server_goes_on() {
 
 #[test]
 fn more_connections_than_may_be_are_closed_until_one_ends() {
-    let bounds = Bounds { connections: 2, ..Bounds::default() };
+    let bounds = Bounds { most: FEW, ..Bounds::default() };
     let site = Site::within(bounds, None);
     let alive = |stream: &mut TcpStream| -> bool {
         let mut answer = [0; 12];
@@ -144,6 +146,26 @@ fn more_connections_than_may_be_are_closed_until_one_ends() {
     let until = Instant::now() + PATIENCE;
     while !alive(&mut connect()) {
         assert!(Instant::now() < until, "room is never given back");
+    }
+}
+
+#[test]
+fn a_connection_without_requests_is_closed_also_when_it_answers_pings() {
+    let most = Most { idle: Duration::from_millis(200), ..FEW };
+    let site = Site::within(Bounds { most, ..Bounds::default() }, None);
+    let mut stream = TcpStream::connect(site.http.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The preface of HTTP/2, empty settings, and one request: GET /healthz.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    stream.write_all(b"\0\0\x0f\x01\x05\0\0\0\x01\x82\x86\x04\x08/healthz\x41\x01x").unwrap();
+    let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+    let until = Instant::now() + PATIENCE;
+    let mut answer = [0; 4096];
+    loop {
+        assert!(Instant::now() < until, "it is never closed");
+        if stream.write_all(&ping).is_err() || matches!(stream.read(&mut answer), Ok(0) | Err(_)) {
+            break;
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use super::super::router::ROUTES;
 use super::Site;
 use crate::api::{
     DeployEvent, DeployRequest, DeployedInfo, FunctionInfo, GcInfo, GrantRequest, ImageInfo,
-    LogRecord, ModuleInfo, Problem, RollbackRequest, SettingsRequest, TenantInfo, TenantRequest,
-    TokenInfo, VersionInfo,
+    LimitsRequest, LogRecord, ModuleInfo, Problem, RollbackRequest, SettingsRequest, TenantInfo,
+    TenantRequest, TokenEntry, TokenInfo, VersionInfo,
 };
 use crate::builder::Phase;
 use crate::cell::Mode;
@@ -120,11 +120,22 @@ fn what_is_sent_has_the_fields_of_the_document() {
     check("DeployRequest", &DeployRequest::default());
     check("RollbackRequest", &RollbackRequest { version: 1 });
     check("SettingsRequest", &SettingsRequest::default());
-    check("TenantRequest", &TenantRequest { name: text() });
+    check("TenantRequest", &TenantRequest { name: text(), limits: LimitsRequest::default() });
+    check("LimitsRequest", &LimitsRequest::default());
+    check("TokenEntry", &TokenEntry { id: text(), created_unix_s: 0 });
     check("GrantRequest", &GrantRequest { folder: text() });
-    check("TokenInfo", &TokenInfo { tenant: text(), token: text() });
+    check("TokenInfo", &TokenInfo { tenant: text(), id: text(), token: text() });
     check("GcInfo", &GcInfo::default());
-    check("TenantInfo", &TenantInfo { name: text(), grants: Vec::new(), cell_pid: None });
+    let tenant = TenantInfo {
+        name: text(),
+        grants: Vec::new(),
+        cell_pid: None,
+        memory_bytes: 0,
+        cpu_percent: None,
+        calls_in_flight: 0,
+        functions: 0,
+    };
+    check("TenantInfo", &tenant);
     let image = ImageInfo { id: text(), function: text(), version: 0, bytes: 0, memory_bytes: 0 };
     check("ImageInfo", &image);
     check("DeployedInfo", &deployed());

@@ -8,7 +8,10 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("GET", "/v1/tenants", ""),
     ("POST", "/v1/tenants", r#"{"name":"x"}"#),
     ("DELETE", "/v1/tenants/x", ""),
+    ("PATCH", "/v1/tenants/default", "{}"),
+    ("GET", "/v1/tenants/default/tokens", ""),
     ("POST", "/v1/tenants/default/tokens", ""),
+    ("DELETE", "/v1/tenants/default/tokens/00", ""),
     ("POST", "/v1/tenants/default/grants", r#"{"folder":"/::/x"}"#),
     ("DELETE", "/v1/tenants/default/grants?guest=/x", ""),
     ("POST", "/v1/gc?dry_run=true", ""),
@@ -100,9 +103,37 @@ fn a_tenant_comes_and_goes_with_its_tokens_and_folders() {
     let more = ask("POST", "/v1/tenants/t/tokens", "").json()["token"].as_str().unwrap().to_owned();
     assert_ne!(more, token);
     assert_eq!(site.ask(&more, "GET", "/v1/functions", b"").status, 200);
+    let tokens = ask("GET", "/v1/tenants/t/tokens", "").json();
+    let ids: Vec<&str> =
+        tokens.as_array().unwrap().iter().filter_map(|t| t["id"].as_str()).collect();
+    assert_eq!(ids.len(), 2);
+    assert!(!tokens.to_string().contains(&more[..8]), "no token is shown twice: {tokens}");
+    let third = ask("POST", "/v1/tenants/t/tokens", "").json();
+    let path = format!("/v1/tenants/t/tokens/{}", third["id"].as_str().unwrap());
+    let elsewhere = path.replace("tenants/t/", "tenants/default/");
+    assert_eq!(ask("DELETE", &elsewhere, "").kind(), "not-found");
+    assert_eq!(ask("DELETE", &path, "").status, 204);
+    assert_eq!(ask("DELETE", &path, "").kind(), "not-found");
+    let third = third["token"].as_str().unwrap();
+    assert_eq!(site.ask(third, "GET", "/v1/functions", b"").status, 401);
     assert_eq!(ask("DELETE", "/v1/tenants/t", "").status, 204);
     assert_eq!(ask("DELETE", "/v1/tenants/t", "").kind(), "not-found");
     for token in [&more, &token] {
         assert_eq!(site.ask(token, "GET", "/v1/functions", b"").status, 401);
     }
+}
+
+#[test]
+fn a_tenants_limits_are_set_shown_and_checked() {
+    let site = Site::new();
+    let ask = |method, path: &str, body: &str| site.ask(&site.admin, method, path, body.as_bytes());
+    let limits = r#"{"name":"t","limits":{"memory_bytes":268435456,"cpu_percent":50}}"#;
+    assert_eq!(ask("POST", "/v1/tenants", limits).status, 201);
+    assert_eq!(ask("PATCH", "/v1/tenants/t", r#"{"calls_in_flight":7}"#).status, 204);
+    let tenant = &ask("GET", "/v1/tenants", "").json()[1];
+    assert_eq!(tenant["memory_bytes"], 256 << 20);
+    assert_eq!((&tenant["cpu_percent"], &tenant["calls_in_flight"]), (&50.into(), &7.into()));
+    assert_eq!(ask("PATCH", "/v1/tenants/t", r#"{"memory_bytes":1}"#).kind(), "refused");
+    assert_eq!(ask("PATCH", "/v1/tenants/t", r#"{"memory":1}"#).kind(), "bad-request");
+    assert_eq!(ask("PATCH", "/v1/tenants/none", r#"{"functions":1}"#).kind(), "not-found");
 }

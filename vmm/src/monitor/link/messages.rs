@@ -12,6 +12,9 @@ use crate::monitor::caller::Reply;
 use crate::monitor::lock::lock;
 use crate::wire::{self, ArchivedFromCell, ToCell};
 
+/// Functions of a worker whose idle slots are kept in mind.
+const MAX_WARM: usize = 4096;
+
 /// What a cell asks of the monitor, and tells it.
 pub trait CellEvents: Send + Sync + 'static {
     /// A function calls one that its cell does not have.
@@ -73,6 +76,8 @@ impl CellLink {
                     resets: resets.to_native(),
                     mismatches: mismatches.to_native(),
                 };
+                let warm = wire::Warm::all(payload).take(MAX_WARM);
+                *lock(&self.workers[number].warm) = warm.collect();
             }
         }
         Ok(())

@@ -298,6 +298,15 @@ impl CellLink {
         self.workers.iter().map(WorkerLink::in_flight).sum()
     }
 
+    /// Idle slots of a function.
+    pub fn warm(&self, function: u32) -> u32 {
+        let of = |worker: &WorkerLink| -> u32 {
+            let warm = lock(&worker.warm);
+            warm.iter().find(|warm| warm.function == function).map_or(0, |warm| warm.slots)
+        };
+        self.workers.iter().map(of).fold(0, u32::saturating_add)
+    }
+
     /// Counts of its workers, summed up.
     pub fn counts(&self) -> WorkerCounts {
         self.workers.iter().fold(WorkerCounts::default(), |sum, worker| {

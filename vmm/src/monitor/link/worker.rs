@@ -12,7 +12,7 @@ use super::slab::Slab;
 use crate::cell::{Answer, Refusal};
 use crate::monitor::caller::Caller;
 use crate::monitor::lock::lock;
-use crate::wire::{self, CallHead, ToCell};
+use crate::wire::{self, CallHead, ToCell, Warm};
 
 /// Calls that one worker may have in flight; more are refused at once.
 pub(super) const MAX_IN_FLIGHT: usize = 65_536;
@@ -40,6 +40,8 @@ pub(super) struct WorkerLink {
     from: Mutex<From>,
     in_flight: AtomicUsize,
     pub(super) counts: Mutex<WorkerCounts>,
+    /// Idle slots by function, as it told them last.
+    pub(super) warm: Mutex<Vec<Warm>>,
 }
 
 struct To {
@@ -82,6 +84,7 @@ impl WorkerLink {
             from: Mutex::new(From { consumer, message: Vec::new() }),
             in_flight: AtomicUsize::new(0),
             counts: Mutex::default(),
+            warm: Mutex::default(),
         }
     }
 

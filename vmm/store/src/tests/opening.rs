@@ -55,10 +55,10 @@ fn with_schema(schema: u64) -> OpenError {
 }
 
 #[test]
-fn an_older_store_is_refused_with_the_command_that_converts_it() {
+fn an_older_store_is_refused_with_what_can_be_done() {
     let error = with_schema(0);
     assert!(matches!(error, OpenError::Older { found: 0, .. }), "{error}");
-    assert!(error.to_string().contains("faaslet store convert"), "{error}");
+    assert!(error.to_string().contains("--dir"), "{error}");
 }
 
 #[test]

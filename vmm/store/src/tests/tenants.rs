@@ -80,9 +80,14 @@ fn a_token_opens_until_it_is_removed_and_nothing_near_it_does() {
     for text in near {
         assert_eq!(store.authenticate(&text).unwrap(), None, "{text}");
     }
-    store.remove_token(&token.id()).unwrap();
+    assert_eq!(crate::token_id(&text), token.id());
+    let error = store.remove_token(&Role::Admin, &token.id()).unwrap_err();
+    assert!(matches!(error, TenantError::UnknownToken(_)), "another owner's: {error}");
+    let role = Role::Tenant(name("acme"));
+    assert_eq!(store.tokens_of(&role).unwrap()[0].id, token.id());
+    store.remove_token(&role, &token.id()).unwrap();
     assert_eq!(store.authenticate(&text).unwrap(), None);
-    let error = store.remove_token(&token.id()).unwrap_err();
+    let error = store.remove_token(&role, &token.id()).unwrap_err();
     assert!(matches!(error, TenantError::UnknownToken(_)), "{error}");
 }
 

@@ -94,6 +94,7 @@ pub(crate) fn deployment(content: u64) -> Deployment {
         plan: hash(BlobKind::Plan),
         image: (!content.is_multiple_of(3)).then_some(ImageRef { id: blob, blob }),
         engine: Hash::default(),
+        kept: None,
         mode: Mode::Fork,
         memory_bytes: 1,
         timeout_ms: content,
