@@ -284,6 +284,9 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     // Descriptors.
     both("find a descriptor that was left open", Refused, find_descriptor),
     both("memfd_create", Refused, |_| plain(c::SYS_memfd_create, [text(c"m"), 0])),
+    both("let the monitor hang in a read of the bell", Refused, |g| {
+        plain(c::SYS_fcntl, [g.bell, c::F_SETFL as u64, 0])
+    }),
     both("let a descriptor send signals", Refused, |_| {
         plain(c::SYS_fcntl, [3, c::F_SETOWN as u64, 1])
     }),

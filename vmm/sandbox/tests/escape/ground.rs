@@ -7,6 +7,7 @@ use std::path::Path;
 
 use faaslet_sandbox::Socket;
 use faaslet_sandbox::folder::{Access, DetachError, detach};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tempfile::TempDir;
 
@@ -16,6 +17,7 @@ pub(crate) struct Stage {
     detached: [OwnedFd; 2],
     plain: [OwnedFd; 2],
     image: OwnedFd,
+    bell: OwnedFd,
     log: Option<File>,
 }
 
@@ -46,6 +48,7 @@ impl Stage {
             detached: [hand_out(&granted, Access::ReadWrite), hand_out(&fixed, Access::ReadOnly)],
             plain: [&granted, &fixed].map(|path| File::open(path).unwrap().into()),
             image: image(),
+            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap(),
             log: std::env::var_os("ESCAPE_LOG").map(|path| File::create(path).unwrap()),
             _folder: folder,
         }
@@ -59,7 +62,7 @@ impl Stage {
     /// mount is for.
     pub(crate) fn hand_over(&self, socket: &Socket, jailed: bool) {
         let [granted, read_only] = if jailed { &self.detached } else { &self.plain };
-        let all = [granted.as_fd(), read_only.as_fd(), self.image.as_fd()];
+        let all = [granted.as_fd(), read_only.as_fd(), self.image.as_fd(), self.bell.as_fd()];
         socket.send(std::process::id().to_string().as_bytes(), &all).unwrap();
     }
 }
@@ -93,6 +96,8 @@ pub(crate) struct Ground {
     pub(crate) granted: u64,
     pub(crate) read_only: u64,
     pub(crate) image: u64,
+    /// The monitor holds the same open file.
+    pub(crate) bell: u64,
     pub(crate) all: Vec<OwnedFd>,
 }
 
@@ -101,7 +106,7 @@ impl Ground {
         let message = socket.recv().unwrap();
         let monitor = String::from_utf8(message.bytes).unwrap().parse().unwrap();
         let number = |i: usize| message.descriptors[i].as_raw_fd() as u64;
-        let (granted, read_only, image) = (number(0), number(1), number(2));
-        Self { monitor, granted, read_only, image, all: message.descriptors }
+        let [granted, read_only, image, bell] = [0, 1, 2, 3].map(number);
+        Self { monitor, granted, read_only, image, bell, all: message.descriptors }
     }
 }
