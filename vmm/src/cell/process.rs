@@ -56,7 +56,8 @@ pub fn main(limits: jail::Limits) -> ExitCode {
 }
 
 fn run(limits: jail::Limits) -> Result<(), String> {
-    let pagemap = Arc::new(Pagemap::open());
+    let pagemap = jail::without_capabilities(Pagemap::open).map_err(|error| error.to_string())?;
+    let pagemap = Arc::new(pagemap);
     let keep: Vec<_> = pagemap.descriptor().into_iter().collect();
     let policy = Policy {
         role: Role::Cell,

@@ -25,7 +25,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 pub use limits::Limits;
-pub use privileges::Identity;
+pub use privileges::{Identity, without_capabilities};
 pub use root::Root;
 
 use crate::filter::{self, FilterError, Role, Scope};
