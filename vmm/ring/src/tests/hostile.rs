@@ -56,7 +56,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 fn a_bell_whose_open_file_was_made_to_block_blocks_nobody() {
     let (monitor, hostile) = Hostile::pair();
     fcntl(&hostile.bell, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
-    let (send, receive) = mpsc::channel();
+    let (send, receive) = mpsc::sync_channel(1);
     // Left behind where it blocks.
     thread::spawn(move || send.send(monitor.bell.take()).unwrap());
     receive.recv_timeout(DEADLINE).expect("the monitor hangs in a read of the bell").unwrap();
