@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use faaslet_sandbox::Strictness;
+
 use super::exit::{Code, Failure};
-use super::manifest::{self, Settings};
+use super::manifest::{self, Sandbox, Settings};
 use super::parse;
 use crate::monitor::{Config, MAX_WORKERS};
 
@@ -54,9 +56,22 @@ pub struct Flags {
     /// Most bytes of a tenant's uploads that no function uses [default: 1G]
     #[arg(long, env = "FAASLET_UPLOAD_QUOTA", value_parser = parse::size, value_name = "SIZE")]
     pub upload_quota: Option<u64>,
+    /// What to do about a fence of a cell's jail that this machine cannot put up: start no cell
+    /// (strict, the default for root), or say what is lost and go on (degrade)
+    #[arg(long, env = "FAASLET_SANDBOX", value_name = "strict|degrade", value_parser = sandbox)]
+    pub sandbox: Option<Sandbox>,
     /// Keep the processor awake: faster answers, more power
     #[arg(long, env = "FAASLET_LOW_LATENCY")]
     pub low_latency: bool,
+}
+
+impl From<Sandbox> for Strictness {
+    fn from(sandbox: Sandbox) -> Self {
+        match sandbox {
+            Sandbox::Strict => Self::Require,
+            Sandbox::Degrade => Self::Degrade,
+        }
+    }
 }
 
 impl From<Settings> for Flags {
@@ -76,6 +91,7 @@ impl From<Settings> for Flags {
             keep_versions: file.keep_versions,
             disk_budget: file.disk_budget,
             upload_quota: file.upload_quota,
+            sandbox: file.sandbox,
             low_latency: file.low_latency,
         }
     }
@@ -113,8 +129,15 @@ impl Flags {
         set(&mut config.keep_versions, self.keep_versions);
         config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
         set(&mut config.upload_quota_bytes, self.upload_quota);
+        set(&mut config.sandbox, self.sandbox.map(Into::into));
         config.low_latency |= self.low_latency;
     }
+}
+
+fn sandbox(text: &str) -> Result<Sandbox, String> {
+    let both = [Sandbox::Strict, Sandbox::Degrade];
+    let found = both.into_iter().find(|sandbox| sandbox.word() == text);
+    found.ok_or_else(|| format!("expected strict or degrade; found {text:?}"))
 }
 
 fn read(path: &Path) -> Result<Flags, Failure> {

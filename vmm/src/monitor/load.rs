@@ -104,6 +104,7 @@ async fn start(monitor: &Arc<Monitor>, tenant: &str) -> Result<Arc<CellLink>, Lo
         tenant: tenant.to_owned(),
         workers: monitor.config.workers,
         slots: monitor.config.slots,
+        strictness: monitor.config.sandbox,
         group: monitor.groups.cell(tenant),
         cgroup: cgroup::Limits {
             cpu_weight: None,

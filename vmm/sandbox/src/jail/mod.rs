@@ -48,6 +48,19 @@ pub struct Policy<'a> {
     pub keep: &'a [BorrowedFd<'a>],
 }
 
+impl<'a> Policy<'a> {
+    /// How the product's own processes enter, and the tests that try to get out.
+    #[must_use]
+    pub fn of(
+        role: Role,
+        strictness: Strictness,
+        limits: Limits,
+        keep: &'a [BorrowedFd<'a>],
+    ) -> Self {
+        Self { role, strictness, limits, run_as: None, keep }
+    }
+}
+
 /// A fence that could not be put up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
