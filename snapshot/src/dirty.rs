@@ -6,7 +6,9 @@
 //!
 //! A page becomes private by a fault of the thread that writes it. So a list stays good for as
 //! long as the fault counters of the one thread that used the slot stand still, and asking for
-//! them costs a fraction of a scan.
+//! them costs a fraction of a scan. Huge pages would break that premise, as the kernel puts one in
+//! the place of small pages without a fault of anybody: where they cannot be forbidden, a list is
+//! never taken to be good.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -18,6 +20,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use nix::sys::prctl::set_thp_disable;
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::bytes::{Bytes, HOST_PAGE, HOST_PAGE_BYTES};
@@ -50,24 +53,27 @@ pub struct Pagemap {
     /// Invariant: there unless the method is `Blind`.
     file: Option<File>,
     method: PagemapMethod,
+    /// Invariant: true only where this process gets no huge pages from here on.
+    only_faults: bool,
 }
 
 impl Pagemap {
     /// Opens the page map and finds out, by trying on pages of its own, the best method that
-    /// tells the truth here.
+    /// tells the truth here. From then on this process gets no huge pages.
     pub fn open() -> Self {
         [PagemapMethod::Scan, PagemapMethod::Entries]
             .into_iter()
             .find_map(Self::with_method)
-            .unwrap_or(Self { file: None, method: PagemapMethod::Blind })
+            .unwrap_or(Self { file: None, method: PagemapMethod::Blind, only_faults: false })
     }
 
     /// Opens the page map for one method; nothing if that does not tell the truth here.
     pub fn with_method(method: PagemapMethod) -> Option<Self> {
         if method == PagemapMethod::Blind {
-            return Some(Self { file: None, method });
+            return Some(Self { file: None, method, only_faults: false });
         }
-        let pagemap = Self { file: Some(File::open(PAGEMAP_PATH).ok()?), method };
+        let only_faults = set_thp_disable(true).is_ok();
+        let pagemap = Self { file: Some(File::open(PAGEMAP_PATH).ok()?), method, only_faults };
         pagemap.tells_the_truth().ok().filter(|&truth| truth).map(|_| pagemap)
     }
 
@@ -79,6 +85,11 @@ impl Pagemap {
     /// The method in use.
     pub fn method(&self) -> PagemapMethod {
         self.method
+    }
+
+    /// Whether pages become private by faults alone, so that a list may be used again.
+    pub fn only_faults(&self) -> bool {
+        self.only_faults
     }
 
     /// Writes two of four pages and looks whether those two, and they alone, are listed.
@@ -270,8 +281,11 @@ impl Scanner {
         self.id
     }
 
-    /// This moment; nothing if the system does not tell.
+    /// This moment; nothing if the system does not tell, or pages become private without a fault.
     pub(crate) fn mark(&self) -> Option<Mark> {
+        if !self.pagemap.only_faults {
+            return None;
+        }
         let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
         let faults = usage.minor_page_faults() + usage.major_page_faults();
         Some(Mark { scanner: self.id, faults })
@@ -294,6 +308,15 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_huge_pages_cannot_be_forbidden_no_moment_is_told() {
+        let open = || Pagemap::with_method(PagemapMethod::Scan);
+        let Some(pagemap) = open() else { return println!("no page map here: not tested") };
+        assert!(pagemap.only_faults() && Scanner::new(Arc::new(pagemap)).mark().is_some());
+        let pagemap = open().map(|pagemap| Pagemap { only_faults: false, ..pagemap });
+        assert_eq!(Scanner::new(Arc::new(pagemap.unwrap())).mark(), None);
+    }
 
     #[test]
     fn a_list_is_cut_before_in_and_after_its_runs() {

@@ -192,3 +192,6 @@ impl Slot {
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> ResetError {
     move |error| ResetError::System { what, error }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,6 +183,36 @@ fn a_call_whose_cell_dies_before_it_can_begin_runs_on_the_next_one() {
 }
 
 #[test]
+fn a_cell_that_stands_still_costs_its_calls_their_deadline_and_no_more() {
+    let site = Site::new();
+    let monitor = site.up();
+    let (a, b) = (monitor.add_tenant("a"), monitor.add_tenant("b"));
+    for tenant in [&a, &b] {
+        tenant.deploy_wat(&monitor, "echo");
+        assert_eq!(tenant.call("echo", b"warm").text(), "warm");
+    }
+    let client = a.connect().unwrap();
+    for over_http in [true, false] {
+        let halted = monitor.cell("a").unwrap();
+        faaslet_tests::halt_process(halted);
+        if over_http {
+            let answer = a.ask("POST", "/f/echo", &[("faaslet-timeout-ms", "100")], b"x");
+            assert_eq!(answer.problem(), "timed-out");
+        } else {
+            let deadline = Some(Duration::from_millis(100));
+            let options = CallOptions { deadline, ..CallOptions::default() };
+            let error = client.call_with("echo", &b"x"[..], options);
+            assert!(!matches!(&error, Ok(answer) if answer.message() == "x"), "{error:?}");
+        }
+        assert_eq!(b.call("echo", b"x").text(), "x", "the other tenant's is another cell");
+        monitor.wait_in_flight(0);
+        eventually("a silent cell is ended", || !is_alive(halted));
+        assert_eq!(a.call("echo", b"again").text(), "again");
+    }
+    monitor.stop();
+}
+
+#[test]
 fn endless_loops_leave_room_for_a_short_call() {
     let site = Site::new();
     let monitor = site.up();

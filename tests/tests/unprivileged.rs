@@ -30,6 +30,17 @@ fn every_cell_of_a_user_without_root_has_its_fences() {
 }
 
 #[test]
+fn a_strict_monitor_starts_no_cell_that_lacks_a_fence() {
+    let site = Site::without_root();
+    let monitor = site.up_with(&["--sandbox", "strict"]);
+    monitor.deploy_wat("echo");
+    let refused = monitor.call("echo", "x");
+    assert_ne!(refused.code, Some(0), "only root makes cgroups");
+    assert!(refused.err.contains("--sandbox degrade"), "{}", refused.err);
+    monitor.stop();
+}
+
+#[test]
 fn what_was_deployed_is_there_after_a_restart() {
     let site = Site::without_root();
     let monitor = site.up();

@@ -15,9 +15,9 @@ use super::error::OpenError;
 use super::layout::{
     self, CHUNK_BYTES, CHUNK_ROW_BYTES, ELEMENT_ROW_BYTES, FORMAT_VERSION, GLOBAL_ROW_BYTES,
     HASH_BYTES, HEADER_BYTES, MAGIC, MAX_ELEMENTS, MAX_HEAD_BYTES, MAX_MEMORY_BYTES,
-    MAX_META_KEY_BYTES, MAX_META_VALUE_BYTES, META_ROW_BYTES, MIN_HEAD_BYTES, NO_MAXIMUM,
-    NULL_FUNCTION, PAGE_BYTES, SECTION_ALIGN_BYTES, SECTION_ROW_BYTES, Section, TABLE_ROW_BYTES,
-    at, round_up, tag,
+    MAX_META_KEY_BYTES, MAX_META_VALUE_BYTES, MAX_TABLE_SIZE, META_ROW_BYTES, MIN_HEAD_BYTES,
+    NO_MAXIMUM, NULL_FUNCTION, PAGE_BYTES, SECTION_ALIGN_BYTES, SECTION_ROW_BYTES, Section,
+    TABLE_ROW_BYTES, at, round_up, tag,
 };
 
 /// The lengths that a header claims, within their caps.
@@ -246,6 +246,7 @@ fn tables(part: Part<'_>) -> Result<Vec<TableImage>, OpenError> {
         let size = cursor.u32()?;
         let changed = cursor.u32()? as usize;
         cursor.exactly("0", 0)?;
+        at_most("elements of a table", MAX_TABLE_SIZE, size as usize)?;
         all += changed;
         at_most("changed table elements", MAX_ELEMENTS, all)?;
         rows.push(TableImage { index, size, elements: elements(&mut cursor, size, changed)? });

@@ -119,6 +119,8 @@ pub const MAX_GLOBALS: usize = 65_536;
 pub const MAX_TABLES: usize = 128;
 /// Most changed elements, over all tables.
 pub const MAX_ELEMENTS: usize = 1 << 20;
+/// Elements of one table.
+pub const MAX_TABLE_SIZE: usize = 2_000_000;
 /// Most named values.
 pub const MAX_META_ENTRIES: usize = 256;
 /// Longest name of a value.

@@ -117,7 +117,11 @@ impl Reservation {
     }
 
     /// The address and size of a range inside the reservation.
-    fn range(&self, at: Bytes, len: Bytes) -> Result<(NonZeroUsize, NonZeroUsize), Errno> {
+    pub(super) fn range(
+        &self,
+        at: Bytes,
+        len: Bytes,
+    ) -> Result<(NonZeroUsize, NonZeroUsize), Errno> {
         let aligned = at.is_multiple_of(HOST_PAGE) && len.is_multiple_of(HOST_PAGE);
         let inside = at.checked_add(len).is_some_and(|end| end <= self.len);
         match NonZeroUsize::new(len.as_usize()) {

@@ -17,8 +17,19 @@ const PAGES: u64 = 16;
 impl Reservation {
     /// Gives advice about all of it; whether the kernel took it.
     fn advise(&self, advice: libc::c_int) -> bool {
+        self.advise_part(Bytes::ZERO, self.len(), advice)
+    }
+
+    fn advise_part(&self, at: Bytes, len: Bytes, advice: libc::c_int) -> bool {
+        let (address, size) = self.range(at, len).unwrap();
         // SAFETY: the range is owned (rule 1), and no advice used here frees anything else.
-        unsafe { libc::madvise(self.base().as_ptr().cast(), self.len().as_usize(), advice) == 0 }
+        unsafe { libc::madvise(address.get() as *mut libc::c_void, size.get(), advice) == 0 }
+    }
+
+    /// Asks for a huge page in the place of the small ones there, as the kernel makes one by itself
+    /// in time; whether it did.
+    pub(crate) fn collapse(&self, at: Bytes, len: Bytes) -> bool {
+        self.advise_part(at, len, libc::MADV_COLLAPSE)
     }
 }
 

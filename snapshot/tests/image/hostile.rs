@@ -221,6 +221,7 @@ fn global_rows() {
 #[test]
 fn table_rows() {
     refused("an element within the table, found 8", |f| f.put_u32(f.at(TABLES) + 4, 8));
+    refused("elements of a table, more than", |f| f.put_u32(f.at(TABLES) + 4, u32::MAX));
     refused("an element above the one before", |f| f.swap_rows(f.at(TABLES) + 16, 8));
     refused("changed table elements, more than", |f| f.put_u32(f.at(TABLES) + 8, u32::MAX));
     refused("section tables", |f| f.put_u32(f.at(TABLES) + 8, 1 << 20));

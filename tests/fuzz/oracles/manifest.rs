@@ -15,8 +15,8 @@ pub const SEEDS: [&str; 3] = [
     "listen = \"127.0.0.1:7410\"\nhttp = \"[::1]:7411\"\nhttp-tls = \"0.0.0.0:443\"\nworkers = 2\n\
      slots = 100\ntimeout = \"250ms\"\nidle-cell = \"1.5h\"\ndrain = \"10s\"\ncell-memory = \"2G\"\n\
      builder-memory = \"512MiB\"\nkeep-versions = 3\ndisk-budget = \"2G\"\n\
-     upload-quota = \"1G\"\nlow-latency = true\nlog = \"warn,faaslet_vmm=debug\"\n\
-     log-json = true\n",
+     upload-quota = \"1G\"\nsandbox = \"strict\"\nlow-latency = true\n\
+     log = \"warn,faaslet_vmm=debug\"\nlog-json = true\n",
     "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
     "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
 ];
@@ -60,6 +60,7 @@ fn write(settings: &Settings) -> String {
     put("cell-memory", settings.cell_memory.map(|bytes| quoted(bytes.to_string())));
     put("builder-memory", settings.builder_memory.map(|bytes| quoted(bytes.to_string())));
     put("keep-versions", settings.keep_versions.map(|count| count.to_string()));
+    put("sandbox", settings.sandbox.map(|sandbox| quoted(sandbox.word().to_owned())));
     put("disk-budget", settings.disk_budget.map(|bytes| quoted(bytes.to_string())));
     put("upload-quota", settings.upload_quota.map(|bytes| quoted(bytes.to_string())));
     put("low-latency", settings.low_latency.map(|on| on.to_string()));

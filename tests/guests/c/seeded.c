@@ -1,5 +1,5 @@
-// A generator that is seeded from the host at initialisation, and again after each restore when it is
-// compiled with -DRESEED. Answers its next number in hex: the same in every fork, or a new one.
+// A generator that is seeded from the host at initialisation, and again after each restore when
+// RESEED is defined (reseeded.c). Answers its next number in hex: the same in every fork, or a new one.
 #include <unistd.h>
 
 #include "faaslet.h"

@@ -18,6 +18,9 @@ const NONSENSE: usize = 200;
 /// Connections that say nothing.
 const SILENT: usize = 100;
 
+/// Calls of a function that runs one at a time.
+const QUEUED: u64 = 8;
+
 fn with_echo(site: &Site) -> Monitor<'_> {
     let monitor = site.up();
     monitor.deploy_wat("echo");
@@ -86,6 +89,30 @@ fn calls_of_a_caller_that_vanishes_are_cancelled() {
     stream.write_all(request.as_bytes()).unwrap();
     monitor.wait_in_flight(1);
     drop(stream);
+    monitor.wait_in_flight(0);
+    assert_eq!(monitor.call("echo", "x").text(), "x");
+    monitor.stop();
+}
+
+#[test]
+fn callers_that_vanish_while_their_calls_are_queued_leave_nothing_in_flight() {
+    let site = Site::new();
+    let monitor = with_echo(&site);
+    let one = ["--timeout", "50m", "--concurrency", "1"];
+    let _ = monitor.deploy_with("loop", &site.wat("loop"), &one).ok();
+    let tenant = monitor.default_tenant();
+    let request = format!(
+        "POST /f/loop HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: 0\r\n\r\n",
+        tenant.token
+    );
+    let call = |_| {
+        let mut stream = TcpStream::connect(monitor.http).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    };
+    let callers: Vec<_> = (0..QUEUED).map(call).collect();
+    monitor.wait_in_flight(QUEUED);
+    drop(callers);
     monitor.wait_in_flight(0);
     assert_eq!(monitor.call("echo", "x").text(), "x");
     monitor.stop();

@@ -120,3 +120,11 @@ fn metrics_count_what_happened() {
     assert_eq!(monitor.default_tenant().get("/metrics").problem(), "forbidden");
     monitor.stop();
 }
+
+#[test]
+fn a_function_that_is_run_by_name_gets_standard_input() {
+    let site = Site::new();
+    let module = site.wat("chain");
+    let ran = site.run_with(&["run", module.to_str().unwrap(), "--invoke", "child"], b"hello");
+    assert_eq!(ran.ok(), b"child:hello");
+}

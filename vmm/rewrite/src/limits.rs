@@ -18,7 +18,7 @@ pub struct Limits {
     pub functions: u32,
     /// Tables.
     pub tables: u32,
-    /// Declared minimum of each table.
+    /// Declared minimums of all tables together.
     pub table_elements: u32,
     /// Globals.
     pub globals: u32,

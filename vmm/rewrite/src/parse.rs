@@ -268,10 +268,11 @@ impl<'a> Reader<'a, '_> {
 
     fn tables(&mut self, s: &wasmparser::TableSectionReader<'a>) -> Result<(), RewriteError> {
         over("tables", s.count(), self.limits.tables, ASK)?;
+        let mut elements = 0_u64;
         for table in s.clone() {
             let table = table?;
-            let (min, max) = (table.ty.initial, self.limits.table_elements);
-            over("elements in a table at the start", min, max, ASK)?;
+            elements = elements.saturating_add(table.ty.initial);
+            over("elements of all tables at the start", elements, self.limits.table_elements, ASK)?;
             if let TableInit::Expr(init) = &table.init {
                 self.references(init)?;
             }

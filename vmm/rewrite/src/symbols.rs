@@ -2,7 +2,8 @@
 //!
 //! What it is: a reader of the *original* module's name section and DWARF (the rewritten module
 //! has no DWARF; [`crate::OffsetMap`] leads from one to the other). What it is not: fast to
-//! load; load it when there is a backtrace to show.
+//! load; load it when there is a backtrace to show, and keep it, which costs no more than
+//! [`DWARF_MAX_BYTES`] and [`NAMES_MAX_BYTES`] whatever the module is.
 
 use std::ops::Range;
 
@@ -15,8 +16,24 @@ use crate::names;
 const FRAMES_MAX: usize = 32;
 /// Longer names are cut.
 const NAME_MAX_BYTES: usize = 1024;
+/// Names of functions beyond so many bytes are left out.
+pub const NAMES_MAX_BYTES: usize = 16 << 20;
+/// What a name counts at least, for its place in the list.
+const NAME_LEAST_BYTES: usize = 32;
+/// DWARF of more bytes is left out.
+pub const DWARF_MAX_BYTES: usize = 32 << 20;
 
-type Slice<'m> = EndianSlice<'m, LittleEndian>;
+type Slice<'a> = EndianSlice<'a, LittleEndian>;
+type Lines<'a> = addr2line::Context<Slice<'a>>;
+
+self_cell::self_cell!(
+    /// The sections of DWARF, and what was read from them.
+    struct Dwarf {
+        owner: Vec<(String, Vec<u8>)>,
+        #[not_covariant]
+        dependent: Lines,
+    }
+);
 
 /// One function at an offset; the first of several is the innermost, inlined into the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,19 +68,19 @@ impl From<wasmparser::Error> for SymbolsError {
     }
 }
 
-/// The symbols of one original module, whose bytes it reads from.
-pub struct Symbols<'m> {
+/// The symbols of one original module.
+pub struct Symbols {
     /// Bodies in order of offset; the function at position `i` has index `imported + i`.
     bodies: Vec<Range<usize>>,
     imported: u32,
-    /// Names in order of function index.
-    names: Vec<(u32, &'m str)>,
+    /// Names in order of function index, as they stand in the module.
+    names: Vec<(u32, Box<str>)>,
     /// Where the code section's contents start: DWARF counts from here.
     code_start: usize,
-    dwarf: Option<addr2line::Context<Slice<'m>>>,
+    dwarf: Option<Dwarf>,
 }
 
-impl std::fmt::Debug for Symbols<'_> {
+impl std::fmt::Debug for Symbols {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Symbols")
             .field("functions", &self.bodies.len())
@@ -73,16 +90,16 @@ impl std::fmt::Debug for Symbols<'_> {
     }
 }
 
-impl<'m> Symbols<'m> {
+impl Symbols {
     /// Reads the symbols of a module. Names and DWARF are advice: what is malformed in them is
     /// left out.
     ///
     /// # Errors
     /// [`SymbolsError::Invalid`] if the module itself cannot be read.
-    pub fn load(original: &'m [u8]) -> Result<Self, SymbolsError> {
+    pub fn load(original: &[u8]) -> Result<Self, SymbolsError> {
         let mut symbols =
             Self { bodies: Vec::new(), imported: 0, names: Vec::new(), code_start: 0, dwarf: None };
-        let mut debug: Vec<(&str, &'m [u8])> = Vec::new();
+        let mut debug: Vec<(&str, &[u8])> = Vec::new();
         for payload in Parser::new(0).parse_all(original) {
             match payload? {
                 Payload::ImportSection(imports) => {
@@ -133,9 +150,9 @@ impl<'m> Symbols<'m> {
         self.mangled(function).map_or_else(|| format!("function {function}"), demangled)
     }
 
-    fn mangled(&self, function: u32) -> Option<&'m str> {
+    fn mangled(&self, function: u32) -> Option<&str> {
         let at = self.names.binary_search_by_key(&function, |(index, _)| *index).ok()?;
-        Some(self.names[at].1)
+        Some(&self.names[at].1)
     }
 
     fn function_at(&self, offset: usize) -> Option<u32> {
@@ -144,10 +161,16 @@ impl<'m> Symbols<'m> {
         body.contains(&offset).then_some(self.imported + at as u32)
     }
 
-    fn read_names(&mut self, section: &'m [u8]) {
+    fn read_names(&mut self, section: &[u8]) {
+        let mut left = NAMES_MAX_BYTES;
         names::each(section, |index, name| {
-            self.names.push((index, name));
-            true
+            let name = cut(name);
+            let room = left.checked_sub(name.len().max(NAME_LEAST_BYTES));
+            left = room.unwrap_or_default();
+            if room.is_some() {
+                self.names.push((index, name.into()));
+            }
+            room.is_some()
         });
         self.names.sort_by_key(|(index, _)| *index);
         self.names.dedup_by_key(|(index, _)| *index);
@@ -155,33 +178,43 @@ impl<'m> Symbols<'m> {
 
     fn dwarf_frames(&self, offset: u32) -> Option<Vec<Frame>> {
         let address = (offset as usize).checked_sub(self.code_start)? as u64;
-        let mut found = self.dwarf.as_ref()?.find_frames(address).skip_all_loads().ok()?;
-        let mut frames = Vec::new();
-        while let Ok(Some(frame)) = found.next() {
-            let name = frame.function.and_then(|f| Some(f.raw_name().ok()?.into_owned()));
-            let location = frame.location;
-            frames.push(Frame {
-                function: name.as_deref().map(demangled).unwrap_or_default(),
-                file: location.as_ref().and_then(|at| at.file).map(|file| cut(file).to_owned()),
-                line: location.as_ref().and_then(|at| at.line),
-            });
-            if frames.len() == FRAMES_MAX {
-                break;
-            }
-        }
-        Some(frames)
+        self.dwarf.as_ref()?.with_dependent(|_, lines| frames_at(lines, address))
     }
 }
 
-fn dwarf<'m>(sections: &[(&str, &'m [u8])]) -> Option<addr2line::Context<Slice<'m>>> {
-    if sections.is_empty() {
+fn frames_at(lines: &Lines<'_>, address: u64) -> Option<Vec<Frame>> {
+    let mut found = lines.find_frames(address).skip_all_loads().ok()?;
+    let mut frames = Vec::new();
+    while let Ok(Some(frame)) = found.next() {
+        let name = frame.function.and_then(|f| Some(f.raw_name().ok()?.into_owned()));
+        let location = frame.location;
+        frames.push(Frame {
+            function: name.as_deref().map(demangled).unwrap_or_default(),
+            file: location.as_ref().and_then(|at| at.file).map(|file| cut(file).to_owned()),
+            line: location.as_ref().and_then(|at| at.line),
+        });
+        if frames.len() == FRAMES_MAX {
+            break;
+        }
+    }
+    Some(frames)
+}
+
+fn dwarf(sections: &[(&str, &[u8])]) -> Option<Dwarf> {
+    let bytes: usize = sections.iter().map(|(_, data)| data.len()).sum();
+    if bytes == 0 || bytes > DWARF_MAX_BYTES {
         return None;
     }
-    let load = |id: SectionId| -> Result<Slice<'m>, gimli::Error> {
+    let owned = sections.iter().map(|(name, data)| ((*name).to_owned(), data.to_vec())).collect();
+    Dwarf::try_new(owned, |sections| lines(sections)).ok()
+}
+
+fn lines(sections: &[(String, Vec<u8>)]) -> Result<Lines<'_>, gimli::Error> {
+    let load = |id: SectionId| -> Result<Slice<'_>, gimli::Error> {
         let section = sections.iter().find(|(name, _)| *name == id.name());
-        Ok(EndianSlice::new(section.map_or(&[], |(_, data)| *data), LittleEndian))
+        Ok(EndianSlice::new(section.map_or(&[], |(_, data)| data), LittleEndian))
     };
-    addr2line::Context::from_dwarf(gimli::Dwarf::load(load).ok()?).ok()
+    addr2line::Context::from_dwarf(gimli::Dwarf::load(load)?)
 }
 
 /// The name as its author wrote it: Rust's and C++'s mangling undone, hashes left out.

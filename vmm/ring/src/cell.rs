@@ -91,6 +91,11 @@ impl CellEnd {
         self.to_monitor.push(parts)
     }
 
+    /// Takes a small message for the monitor; see [`Producer::push_small`].
+    pub fn push_small(&mut self, parts: &[&[u8]]) -> Result<(), PushError> {
+        self.to_monitor.push_small(parts)
+    }
+
     /// Wakes the monitor if it sleeps and something was pushed.
     pub fn flush(&mut self) {
         self.to_monitor.flush();

@@ -87,5 +87,11 @@ pub const MAX_MESSAGE_BYTES: usize = 65 << 20;
 /// backlog empty is always taken.
 pub const MAX_BACKLOG_BYTES: usize = MAX_MESSAGE_BYTES;
 
+/// Longest message that may take the room kept for small ones.
+pub const MAX_SMALL_MESSAGE_BYTES: usize = 504;
+
+/// Room in a backlog for small messages beside all others: one for each of 65,536 calls.
+pub const SMALL_BACKLOG_BYTES: usize = 65_536 * (MAX_SMALL_MESSAGE_BYTES + 8);
+
 /// Largest piece of a message in one record; small rings use less.
 pub const MAX_FRAME_BYTES: usize = 64 << 10;

@@ -1,12 +1,10 @@
 //! The monitor's end of a pair.
 
-use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::errno::Errno;
 use tokio::io::unix::AsyncFd;
 
 use crate::consumer::Consumer;
@@ -114,13 +112,8 @@ impl AsyncBell {
 
 impl Tally {
     fn take(&self, event: &OwnedFd) -> Result<(), BellError> {
-        let mut count = [0; 8];
-        match nix::unistd::read(event, &mut count) {
-            Ok(_) => {}
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
-            Err(errno) => return Err(io::Error::from(errno).into()),
-        }
-        let rung = self.rung.load(Ordering::Relaxed).saturating_add(u64::from_ne_bytes(count));
+        let Some(count) = sys::take_count(event)? else { return Ok(()) };
+        let rung = self.rung.load(Ordering::Relaxed).saturating_add(count);
         self.rung.store(rung, Ordering::Relaxed);
         let news = self.records.load(Ordering::Relaxed) + self.room_waits.load(Ordering::Relaxed);
         let expected = news + UNEXPLAINED_RINGS;

@@ -9,7 +9,7 @@ use crate::error::{Broken, PushError};
 use crate::lane::{Lane, WORD_BYTES};
 use crate::pack::{Packer, padded, pieces};
 use crate::wake::{self, DATA, ROOM};
-use crate::{MAX_BACKLOG_BYTES, MAX_MESSAGE_BYTES};
+use crate::{MAX_BACKLOG_BYTES, MAX_MESSAGE_BYTES, MAX_SMALL_MESSAGE_BYTES, SMALL_BACKLOG_BYTES};
 
 /// Bit of a record's header: the message goes on in the next record.
 pub(crate) const MORE: u64 = 1 << 32;
@@ -61,16 +61,26 @@ impl Producer {
 
     /// Takes a message, given in parts, without waking the peer.
     pub fn push(&mut self, parts: &[&[u8]]) -> Result<(), PushError> {
+        self.take(parts, MAX_MESSAGE_BYTES, MAX_BACKLOG_BYTES)
+    }
+
+    /// Takes a message of at most [`MAX_SMALL_MESSAGE_BYTES`], for which room is kept beside all
+    /// others.
+    pub fn push_small(&mut self, parts: &[&[u8]]) -> Result<(), PushError> {
+        self.take(parts, MAX_SMALL_MESSAGE_BYTES, MAX_BACKLOG_BYTES + SMALL_BACKLOG_BYTES)
+    }
+
+    fn take(&mut self, parts: &[&[u8]], longest: usize, backlog: usize) -> Result<(), PushError> {
         let total = parts.iter().map(|part| part.len()).sum();
-        if total > MAX_MESSAGE_BYTES {
-            return Err(PushError::TooLong { bytes: total, max: MAX_MESSAGE_BYTES });
+        if total > longest {
+            return Err(PushError::TooLong { bytes: total, max: longest });
         }
         self.pump()?;
         if !self.backlog.messages.is_empty() {
-            return self.backlog.add(parts, 0, total);
+            return self.backlog.add(parts, 0, total, backlog);
         }
         if let Some(sent) = self.write(parts, 0, total)? {
-            self.backlog.add(parts, sent, total)?;
+            self.backlog.add(parts, sent, total, backlog)?;
             self.want_room()?;
         }
         Ok(())
@@ -211,11 +221,18 @@ impl Producer {
 }
 
 impl Backlog {
-    /// Keeps a message of which the ring has taken `sent` bytes (0 unless it is the first here).
-    fn add(&mut self, parts: &[&[u8]], sent: usize, total: usize) -> Result<(), PushError> {
+    /// Keeps a message of which the ring has taken `sent` bytes (0 unless it is the first here),
+    /// if no more than `max` bytes wait then.
+    fn add(
+        &mut self,
+        parts: &[&[u8]],
+        sent: usize,
+        total: usize,
+        max: usize,
+    ) -> Result<(), PushError> {
         let bytes = total - sent + WORD_BYTES;
-        if !self.messages.is_empty() && self.waiting + bytes > MAX_BACKLOG_BYTES {
-            let (waiting, max) = (self.waiting, MAX_BACKLOG_BYTES);
+        if !self.messages.is_empty() && self.waiting + bytes > max {
+            let waiting = self.waiting;
             return Err(PushError::Full { waiting, bytes: total, max });
         }
         let mut message = Vec::with_capacity(total - sent);

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -110,6 +110,25 @@ pub(crate) fn size(file: impl AsFd) -> io::Result<u64> {
 pub(crate) fn event() -> io::Result<OwnedFd> {
     let event = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     Ok(event.into())
+}
+
+/// Takes an eventfd's count; nothing when it has none. It never blocks, even if the other holder of
+/// the same open file took the flag away that says so.
+pub(crate) fn take_count(event: &OwnedFd) -> io::Result<Option<u64>> {
+    /// The offset that stands for none, as an eventfd has no place to read from.
+    const NO_OFFSET: libc::off_t = -1;
+    let mut count = 0_u64;
+    let into =
+        libc::iovec { iov_base: ptr::from_mut(&mut count).cast(), iov_len: size_of::<u64>() };
+    // SAFETY: the vector names one writable value that lives through the call, and its size.
+    let read = unsafe {
+        libc::preadv2(event.as_raw_fd(), &raw const into, 1, NO_OFFSET, libc::RWF_NOWAIT)
+    };
+    match Errno::result(read) {
+        Ok(_) => Ok(Some(count)),
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Registers an eventfd with the tokio runtime that this is called in.

@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use crate::{
-    Broken, Capacity, CellEnd, MAX_BACKLOG_BYTES, MAX_MESSAGE_BYTES, MonitorEnd, PushError, RingFds,
+    Broken, Capacity, CellEnd, MAX_BACKLOG_BYTES, MAX_MESSAGE_BYTES, MAX_SMALL_MESSAGE_BYTES,
+    MonitorEnd, PushError, RingFds, SMALL_BACKLOG_BYTES,
 };
 
 const SMALL_BYTES: usize = 4096;
@@ -112,6 +113,15 @@ fn a_peer_that_takes_nothing_fills_a_bounded_backlog() {
     };
     assert!(matches!(refused, PushError::Full { max: MAX_BACKLOG_BYTES, .. }), "{refused}");
     assert!(monitor.to_cell.backlog_bytes() <= MAX_BACKLOG_BYTES);
+    // Small ones have room of their own, so much and no more.
+    let long = monitor.to_cell.push_small(&[&[0; MAX_SMALL_MESSAGE_BYTES + 1]]);
+    assert!(matches!(long, Err(PushError::TooLong { .. })), "{long:?}");
+    let mut small = 0_u64;
+    while monitor.to_cell.push_small(&[&[2; MAX_SMALL_MESSAGE_BYTES]]).is_ok() {
+        small += 1;
+    }
+    assert!(small >= 65_536, "{small}");
+    assert!(monitor.to_cell.backlog_bytes() <= MAX_BACKLOG_BYTES + SMALL_BACKLOG_BYTES);
     let mut message = Vec::new();
     let mut got = 0_u64;
     while got < taken {
@@ -119,6 +129,13 @@ fn a_peer_that_takes_nothing_fills_a_bounded_backlog() {
         if cell.try_recv(&mut message).unwrap() {
             assert_eq!(message[..8], got.to_le_bytes());
             got += 1;
+        }
+    }
+    while small > 0 {
+        monitor.to_cell.pump().unwrap();
+        if cell.try_recv(&mut message).unwrap() {
+            assert_eq!(message, [2; MAX_SMALL_MESSAGE_BYTES]);
+            small -= 1;
         }
     }
     assert_eq!(monitor.to_cell.backlog_bytes(), 0);

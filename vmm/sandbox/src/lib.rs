@@ -66,3 +66,32 @@ pub enum Strictness {
     /// A missing fence is reported, with what is lost, and the child runs behind the others.
     Degrade,
 }
+
+impl Strictness {
+    /// The word for it, on a command line and among the arguments of a child.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Require => "strict",
+            Self::Degrade => "degrade",
+        }
+    }
+
+    /// What a monitor asks for that is not told: root can put up every fence where the kernel has it,
+    /// so one that is missing is a surprise; others hear what is lost, and go on.
+    #[must_use]
+    pub fn of_this_user() -> Self {
+        if rustix::process::geteuid().is_root() { Self::Require } else { Self::Degrade }
+    }
+
+    /// What a child was started with, as its second argument: a child that is not told is strict.
+    #[must_use]
+    pub fn inherited() -> Self {
+        let word = std::env::args_os().nth(2);
+        if word.is_some_and(|word| word == Self::Degrade.word()) {
+            Self::Degrade
+        } else {
+            Self::Require
+        }
+    }
+}

@@ -65,13 +65,7 @@ pub fn main(limits: jail::Limits) -> ExitCode {
 }
 
 fn run(limits: jail::Limits) -> Result<(), String> {
-    let policy = Policy {
-        role: Role::Builder,
-        strictness: Strictness::Degrade,
-        limits,
-        run_as: None,
-        keep: &[],
-    };
+    let policy = Policy::of(Role::Builder, Strictness::inherited(), limits, &[]);
     let socket = Socket::inherited().ok_or("no socket to the monitor")?;
     jail::enter(&socket, &policy).map_err(|error| error.to_string())?;
     let message = socket.recv_parcel(parcel::ANY).map_err(|error| error.to_string())?;

@@ -1,6 +1,7 @@
 //! A trap as its author reads it: what happened, then function, file and line of each frame.
 
 use std::fmt::Write;
+use std::sync::PoisonError;
 
 use faaslet_rewrite::{Plan, Symbols};
 use wasmtime::{FrameInfo, WasmBacktrace};
@@ -15,12 +16,13 @@ const MAX_FRAMES: usize = 64;
 pub(crate) fn render(function: &Function, error: &wasmtime::Error) -> String {
     let mut text = error.root_cause().to_string();
     if let Some(trace) = error.downcast_ref::<WasmBacktrace>() {
-        let symbols = function.original().and_then(|module| Symbols::load(module).ok());
+        let symbols = function.symbols().map(|symbols| symbols.lock());
+        let symbols = symbols.map(|symbols| symbols.unwrap_or_else(PoisonError::into_inner));
         // What the rewrite added is not the author's business.
         let ours = |frame: &&FrameInfo| frame.func_index() >= function.plan.original_functions;
         let frames = trace.frames().iter().filter(|frame| !ours(frame));
         for (number, frame) in frames.take(MAX_FRAMES).enumerate() {
-            push_frame(&mut text, &function.plan, symbols.as_ref(), number, frame);
+            push_frame(&mut text, &function.plan, symbols.as_deref(), number, frame);
         }
     }
     let mut end = text.len().min(MAX_MESSAGE_BYTES);
@@ -34,7 +36,7 @@ pub(crate) fn render(function: &Function, error: &wasmtime::Error) -> String {
 fn push_frame(
     text: &mut String,
     plan: &Plan,
-    symbols: Option<&Symbols<'_>>,
+    symbols: Option<&Symbols>,
     number: usize,
     frame: &FrameInfo,
 ) {

@@ -187,6 +187,7 @@ impl Faaslet {
         let mut store = Store::new(function.pre.module().engine(), host);
         store.epoch_deadline_callback(|caller| slice(caller.data()));
         store.set_epoch_deadline(SLICE_TICKS);
+        store.limiter(|host| &mut host.tables);
         let instance = {
             let mut made = pin!(function.pre.instantiate_async(&mut store));
             poll_fn(|cx| with_slot(base, || made.as_mut().poll(cx))).await?
@@ -382,6 +383,7 @@ impl Faaslet {
             global.set(&mut self.store, *value)?;
         }
         let host = self.store.data_mut();
+        host.end();
         let report = host.slot.reset(&mut scanner.borrow_mut())?;
         if report.grown > Bytes::ZERO {
             self.bind_size()?;

@@ -1,9 +1,9 @@
 //! A function as a cell holds it: its code ready to instantiate, its image, what it may use.
 
 use std::fs::File;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use faaslet_rewrite::Plan;
+use faaslet_rewrite::{Plan, Symbols};
 use faaslet_snapshot::bytes::Bytes;
 use faaslet_snapshot::image::Image;
 use faaslet_wasi::Config as Settings;
@@ -13,6 +13,7 @@ use super::call::Mode;
 use super::host::Host;
 use super::limits::Limits;
 use super::streams::Direct;
+use super::turns::Turns;
 
 /// What a function is made from.
 pub struct Source {
@@ -51,11 +52,14 @@ pub struct Function {
     pub(crate) pre: InstancePre<Host>,
     /// Where the monotonic clock of a fork begins.
     pub(crate) monotonic_ns: u64,
+    /// Calls that run at the same time over all workers; absent where one worker counts by itself.
+    pub(crate) turns: Option<Turns>,
     /// Its streams are those of this process.
     pub(crate) direct: Option<Arc<Direct>>,
     settings: RwLock<Arc<Settings>>,
     original: Option<File>,
-    module: OnceLock<Option<Vec<u8>>>,
+    /// Read when the first backtrace needs them, and kept.
+    symbols: OnceLock<Option<Mutex<Symbols>>>,
 }
 
 impl Function {
@@ -79,10 +83,11 @@ impl Function {
             image: source.image,
             limits: source.limits,
             mode: source.mode,
+            turns: None,
             direct: None,
             settings: RwLock::new(source.settings),
             original: source.original,
-            module: OnceLock::new(),
+            symbols: OnceLock::new(),
         })
     }
 
@@ -102,6 +107,11 @@ impl Function {
         self.plan.memory.max_pages.map_or(limit, |max| limit.min(Bytes::wasm_pages(max)))
     }
 
+    /// Bounds its calls over `workers` workers that share it.
+    pub(crate) fn set_workers(&mut self, workers: usize) {
+        self.turns = (workers > 1).then(|| Turns::new(self.limits.concurrency));
+    }
+
     /// Gives its calls the streams of this process.
     pub(crate) fn set_direct(&mut self, direct: Arc<Direct>) {
         self.direct = Some(direct);
@@ -109,12 +119,15 @@ impl Function {
 
     /// Gives it the module as its author built it, when a backtrace is about to need it.
     pub(crate) fn set_original(&self, module: &[u8]) {
-        self.module.get_or_init(|| Some(module.to_vec()));
+        self.symbols.get_or_init(|| Symbols::load(module).ok().map(Mutex::new));
     }
 
-    /// The module as its author built it, read when the first backtrace needs it.
-    pub(crate) fn original(&self) -> Option<&[u8]> {
-        let read = || super::file::read_all(self.original.as_ref()?).ok();
-        self.module.get_or_init(read).as_deref()
+    /// Names and lines of the module as its author built it.
+    pub(crate) fn symbols(&self) -> Option<&Mutex<Symbols>> {
+        let read = || {
+            let module = super::file::read_all(self.original.as_ref()?).ok()?;
+            Symbols::load(&module).ok().map(Mutex::new)
+        };
+        self.symbols.get_or_init(read).as_ref()
     }
 }

@@ -30,7 +30,7 @@ pub struct Limits {
     pub output_bytes: usize,
     /// Results of chained calls that one call holds at the same time.
     pub result_bytes: usize,
-    /// Faaslets of this function that run at the same time on a host.
+    /// Calls of this function that run at the same time on a host; at least 1.
     pub concurrency: usize,
     /// Length of a chain of calls.
     pub depth: u32,

@@ -20,8 +20,10 @@ pub mod process;
 mod results;
 mod stop;
 mod streams;
+mod tables;
 mod thread;
 mod ticker;
+mod turns;
 mod worker;
 
 pub use audit::{AUDIT_ONE_IN, Audit};

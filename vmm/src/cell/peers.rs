@@ -21,6 +21,8 @@ pub enum Post {
     Remove(u32),
     /// Run a chained call of another worker.
     Run(Departure),
+    /// A turn of this function's is yours: begin a call, or pass it on.
+    Turn(Arc<Function>),
     /// A chained call of yours ended.
     Done(Parent, Answer),
 }
@@ -33,7 +35,7 @@ pub struct Inbox {
     ///
     /// Invariant: changed under the lock, and raised before the worker is woken.
     waiting: AtomicUsize,
-    /// Chained calls in `posts` and under way on this worker, as others see its load.
+    /// Faaslets that are ready on this worker, as it told last.
     load: AtomicUsize,
     waker: Waker,
 }
@@ -50,8 +52,8 @@ impl Inbox {
     }
 
     /// Posts, in order, and wakes the worker. Gives a chained call back when there is no room;
-    /// everything else is bounded by who sends it (the monitor's orders, and answers to calls that
-    /// were taken).
+    /// everything else is bounded by who sends it (the monitor's orders, turns that this worker
+    /// stood in line for, and answers to calls that were taken).
     pub fn post(&self, post: Post) -> Result<(), Departure> {
         let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Post::Run(departure) = post {
@@ -84,13 +86,13 @@ impl Inbox {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Tells others how busy this worker is.
+    /// Tells others how many Faaslets are ready on this worker.
     pub fn set_load(&self, load: usize) {
         self.load.store(load, Ordering::Relaxed);
     }
 
-    /// How busy it is.
+    /// How much there is to do on this worker: what is ready, and what waits here.
     pub fn load(&self) -> usize {
-        self.load.load(Ordering::Relaxed)
+        self.load.load(Ordering::Relaxed) + self.waiting.load(Ordering::Relaxed)
     }
 }

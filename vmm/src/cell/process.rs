@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use faaslet_ring::{CellEnd, RingFds};
 use faaslet_sandbox::filter::Role;
 use faaslet_sandbox::jail::{self, Policy};
-use faaslet_sandbox::{Message, Socket, Strictness, parcel};
+use faaslet_sandbox::parcel::{self, ParcelError};
+use faaslet_sandbox::{Message, ReceiveError, Socket, Strictness};
 use faaslet_snapshot::dirty::Pagemap;
 use faaslet_snapshot::image::Image;
 use faaslet_wasi::{Config, OpenFiles, Preopen};
@@ -56,15 +57,10 @@ pub fn main(limits: jail::Limits) -> ExitCode {
 }
 
 fn run(limits: jail::Limits) -> Result<(), String> {
-    let pagemap = Arc::new(Pagemap::open());
+    let pagemap = jail::without_capabilities(Pagemap::open).map_err(|error| error.to_string())?;
+    let pagemap = Arc::new(pagemap);
     let keep: Vec<_> = pagemap.descriptor().into_iter().collect();
-    let policy = Policy {
-        role: Role::Cell,
-        strictness: Strictness::Degrade,
-        limits,
-        run_as: None,
-        keep: &keep,
-    };
+    let policy = Policy::of(Role::Cell, Strictness::inherited(), limits, &keep);
     let socket = Socket::inherited().ok_or("no socket to the monitor")?;
     let begun = Instant::now();
     let jailed = jail::enter(&socket, &policy).map_err(|error| error.to_string())?;
@@ -110,10 +106,28 @@ impl Process {
         self.socket.send(&bytes, &[]).map_err(|error| error.to_string())
     }
 
+    /// The next order; nothing once the monitor has closed the socket. An order that arrives without
+    /// all its descriptors, as this process may hold no more, is lost, and no more than that.
+    fn next_order(&self) -> Result<Option<Message>, String> {
+        let mut lost = false;
+        loop {
+            match self.socket.recv_parcel(parcel::ANY) {
+                Ok(message) => return Ok(Some(message)),
+                Err(ParcelError::Receive(error @ ReceiveError::TooManyDescriptors)) => {
+                    lost = true;
+                    self.report(&Report::Failed { number: 0, message: error.to_string() })?;
+                }
+                // What is left of it.
+                Err(ParcelError::Malformed { .. }) if lost => {}
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
     fn obey(&mut self) -> Result<(), String> {
         loop {
             // The monitor ends a cell by closing the socket.
-            let Ok(message) = self.socket.recv_parcel(parcel::ANY) else { return Ok(()) };
+            let Some(message) = self.next_order()? else { return Ok(()) };
             let order =
                 serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
             let mut descriptors = message.descriptors.into_iter();
@@ -204,7 +218,9 @@ impl Process {
             settings: Arc::new(settings),
         };
         let function = Function::new(source, &module, &self.linker);
-        let function = Arc::new(function.map_err(|error| format!("{error:#}"))?);
+        let mut function = function.map_err(|error| format!("{error:#}"))?;
+        function.set_workers(self.inboxes.len());
+        let function = Arc::new(function);
         self.functions.insert(head.number, Arc::clone(&function));
         self.post(|| Post::Add(Arc::clone(&function)));
         Ok([artefact_us, image_us])

@@ -23,6 +23,8 @@ const MAX_MESSAGES_AT_ONCE: usize = 64;
 const MAX_TURNS_AT_ONCE: usize = 64;
 /// Answers that are kept until the monitor is woken.
 const MAX_QUIET_ANSWERS: usize = 16;
+/// Longest text of an answer that was lost: it fits what the ring keeps for small messages.
+const MAX_LOST_TEXT_BYTES: usize = 256;
 /// Chained calls that may be at the monitor at the same time.
 const MAX_CHAINS_OUT: usize = 4096;
 /// How often counts are told while there is work.
@@ -55,6 +57,8 @@ pub(crate) struct ToOthers {
     quiet: usize,
     /// Something happened since counts were told.
     untold: bool,
+    /// Log lines that found no room.
+    lost_lines: u64,
     failed: Option<Broken>,
 }
 
@@ -78,7 +82,9 @@ pub(crate) fn run(
         if worker.next_timer().is_some() {
             worker.fire(Instant::now());
         }
+        tell_load(&mut worker);
         turn(&mut worker);
+        tell_load(&mut worker);
         if told.elapsed() >= COUNTS_EVERY {
             told = Instant::now();
             tell_counts(&mut worker);
@@ -89,6 +95,13 @@ pub(crate) fn run(
             wait(&mut worker, ticker, told + COUNTS_EVERY)?;
         }
     }
+}
+
+/// Lets other workers see how much there is to do here.
+fn tell_load(worker: &mut Worker<ToOthers>) {
+    let ready = worker.ready();
+    let outside = worker.outside();
+    outside.inboxes[outside.number].set_load(ready);
 }
 
 /// Polls Faaslets that are ready. The monitor is woken as soon as all of them have answered, before
@@ -113,11 +126,9 @@ fn wait(worker: &mut Worker<ToOthers>, ticker: &Ticker, tell: Instant) -> Result
     let timeout = timer.map(|at| at.saturating_duration_since(Instant::now()));
     let outside = worker.outside();
     let inbox = &outside.inboxes[outside.number];
-    inbox.set_load(0);
     ticker.end();
     let woken = outside.ring.wait(timeout, || inbox.waiting());
     ticker.begin();
-    inbox.set_load(1);
     woken?;
     Ok(())
 }
@@ -185,11 +196,11 @@ fn chained(worker: &mut Worker<ToOthers>, number: u64, outcome: i32, body: &[u8]
 
 fn take_posts(worker: &mut Worker<ToOthers>) {
     loop {
-        let outside = worker.outside();
-        let Some(post) = outside.inboxes[outside.number].take() else { return };
+        let Some(post) = worker.outside().take_post() else { return };
         match post {
             Post::Add(function) => worker.add(function),
             Post::Remove(number) => worker.remove(number),
+            Post::Turn(function) => worker.turn_came(&function),
             Post::Done(parent, answer) => worker.chained(parent, answer),
             Post::Run(departure) => {
                 let origin = Origin::Parent(departure.parent);
@@ -217,31 +228,70 @@ fn tell_counts(worker: &mut Worker<ToOthers>) {
     };
     let warm = worker.warm().map(|(function, slots)| Warm { function, slots: slots as u32 });
     let warm: Vec<u8> = warm.flat_map(Warm::bytes).collect();
-    worker.outside().tell(&head, &[&warm]);
+    // The next ones follow soon.
+    let _ = worker.outside().tell(&head, &[&warm]);
     worker.outside().untold = false;
 }
 
 impl ToOthers {
-    fn new(ring: CellEnd, number: usize, inboxes: Arc<[Inbox]>) -> Self {
-        let (chains, head) = (HashMap::new(), Vec::new());
-        let (next_chain, quiet, untold) = (0, 0, false);
-        Self { ring, number, inboxes, chains, next_chain, head, quiet, untold, failed: None }
+    pub(super) fn new(ring: CellEnd, number: usize, inboxes: Arc<[Inbox]>) -> Self {
+        Self {
+            ring,
+            number,
+            inboxes,
+            chains: HashMap::new(),
+            next_chain: 0,
+            head: Vec::new(),
+            quiet: 0,
+            untold: false,
+            lost_lines: 0,
+            failed: None,
+        }
     }
 
-    /// Sends a message; a broken ring is kept for [`ToOthers::pump`] to report.
-    fn tell(&mut self, head: &FromCell, payload: &[&[u8]]) {
-        if wire::encode(head, &mut self.head).is_err() {
-            return;
-        }
+    /// Sends a message, or says why it cannot be; a broken ring is kept for [`ToOthers::pump`] to
+    /// report.
+    fn tell(&mut self, head: &FromCell, payload: &[&[u8]]) -> Result<(), String> {
+        wire::encode(head, &mut self.head).map_err(|error| error.to_string())?;
         let mut parts: [&[u8]; 3] = [&self.head, &[], &[]];
         for (part, bytes) in parts[1..].iter_mut().zip(payload) {
             *part = bytes;
         }
-        if let Err(PushError::Broken(broken)) = self.ring.push(&parts) {
-            self.failed = Some(broken);
-        }
         self.quiet += 1;
         self.untold = true;
+        match self.ring.push(&parts) {
+            Ok(()) => Ok(()),
+            Err(PushError::Broken(broken)) => {
+                self.failed = Some(broken);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Says in the place of an answer that found no room that it is lost: whoever waits for it
+    /// hears of it, whatever else is on its way.
+    fn tell_lost(&mut self, number: u64, why: &str) {
+        let head = FromCell::Answer {
+            number,
+            outcome: Outcome::Lost as i32,
+            refusal: 0,
+            status: 0,
+            headers_bytes: 0,
+            ran_ns: 0,
+        };
+        let text = format!("the function ran, and its answer was lost: {why}");
+        let text = &text.as_bytes()[..text.len().min(MAX_LOST_TEXT_BYTES)];
+        if wire::encode(&head, &mut self.head).is_err() {
+            return;
+        }
+        match self.ring.push_small(&[&self.head, text]) {
+            Ok(()) => {}
+            Err(PushError::Broken(broken)) => self.failed = Some(broken),
+            // There is room for as many as can be in flight; the monitor ends a call without an
+            // answer after its deadline.
+            Err(error) => eprintln!("cell: worker {}: {error}", self.number),
+        }
     }
 
     /// Wakes the monitor, if it sleeps and there is something for it.
@@ -250,13 +300,18 @@ impl ToOthers {
         self.ring.flush();
     }
 
-    fn pump(&mut self) -> Result<(), ThreadError> {
+    pub(super) fn pump(&mut self) -> Result<(), ThreadError> {
         if let Some(broken) = self.failed.take() {
             return Err(broken.into());
         }
         self.ring.pump()?;
         self.flush();
         Ok(())
+    }
+
+    /// The oldest post of this worker.
+    pub(super) fn take_post(&self) -> Option<Post> {
+        self.inboxes[self.number].take()
     }
 
     /// Another worker that has less to do than this one.
@@ -268,7 +323,12 @@ impl ToOthers {
 
     fn leave_to_monitor(&mut self, departure: Departure) -> Option<Departure> {
         if self.chains.len() >= MAX_CHAINS_OUT {
-            return Some(departure);
+            let why = format!(
+                "expected room for a call that leaves this cell; {MAX_CHAINS_OUT} are under way; \
+                 try again later"
+            );
+            self.refuse_chain(departure.parent, &why);
+            return None;
         }
         self.next_chain += 1;
         self.chains.insert(self.next_chain, departure.parent);
@@ -279,8 +339,18 @@ impl ToOthers {
             depth: departure.call.depth,
             deadline_us: left.as_micros() as u64,
         };
-        self.tell(&head, &[&departure.call.input]);
+        if let Err(why) = self.tell(&head, &[&departure.call.input]) {
+            self.chains.remove(&self.next_chain);
+            self.refuse_chain(departure.parent, &why);
+        }
         None
+    }
+
+    /// Answers a chained call that cannot leave the cell, by way of this worker's own inbox.
+    fn refuse_chain(&self, parent: Parent, why: &str) {
+        let answer = Answer::refused(Refusal::Overloaded, why);
+        // Only chained calls are ever given back.
+        let _ = self.inboxes[self.number].post(Post::Done(parent, answer));
     }
 }
 
@@ -294,7 +364,9 @@ impl Outside for ToOthers {
             headers_bytes: answer.response.headers.len() as u32,
             ran_ns: answer.ran.as_nanos() as u64,
         };
-        self.tell(&head, &[&answer.response.headers, &answer.body]);
+        if let Err(why) = self.tell(&head, &[&answer.response.headers, &answer.body]) {
+            self.tell_lost(number, &why);
+        }
     }
 
     fn answer_peer(&mut self, parent: Parent, answer: Answer) {
@@ -314,9 +386,26 @@ impl Outside for ToOthers {
         }
     }
 
+    fn pass_turn(&mut self, worker: u32, function: &Arc<Function>) {
+        if let Some(inbox) = self.inboxes.get(worker as usize) {
+            // Only chained calls are ever given back.
+            let _ = inbox.post(Post::Turn(Arc::clone(function)));
+        }
+    }
+
     fn log(&mut self, function: &Function, call: &[u8; 16], line: LogLine) {
+        // Lines never take the room of answers.
+        if self.ring.backlog_bytes() > 0 {
+            self.lost_lines += 1;
+            return;
+        }
         let head = FromCell::Log { function: function.number, call: *call, level: line.level };
-        self.tell(&head, &[&line.text]);
+        let lost = std::mem::take(&mut self.lost_lines);
+        if lost > 0 {
+            let text = format!("{lost} lines before this one were lost: too many at once");
+            let _ = self.tell(&head, &[text.as_bytes()]);
+        }
+        let _ = self.tell(&head, &[&line.text]);
     }
 
     fn call_id(&mut self) -> [u8; 16] {

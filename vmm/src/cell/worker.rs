@@ -7,12 +7,16 @@
 //! submit ─► idle slot? ──yes──► ready ─► poll ─► Answered ─► outside.answer, then reset
 //!              │ no                        ├──► Runnable: back of the queue (time slice)
 //!              ├─ room: a new slot         └──► Awaiting, Sleeping: no thread, a timer
-//!              └─ full: queued (from outside) or refused (chained: a parent must never wait
-//!                 for a slot that waits for the parent)
+//!              └─ full: queued, until its deadline; a chained one not for long, as what it waits
+//!                 for may wait for it
 //! ```
+//!
+//! Some slots are kept for chained calls, so that calls from outside cannot take them all; how many
+//! calls of one function run at the same time is counted over all workers ([`super::turns`]).
 
 mod chained;
 mod queues;
+mod room;
 mod timers;
 
 use std::any::Any;
@@ -41,6 +45,9 @@ use timers::{Sleeper, arm};
 
 /// Calls from outside that wait for a slot of one function.
 pub const MAX_QUEUED_CALLS: usize = 4096;
+
+/// One in so many slots is never taken by calls from outside.
+const CHAINED_ONE_IN: usize = 8;
 
 /// Who wants the answer to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,8 @@ pub trait Outside {
     /// A function called one that should run elsewhere: on another worker, or on no slot of this
     /// cell. Gives the departure back when it should run here after all.
     fn depart(&mut self, departure: Departure, load: usize) -> Option<Departure>;
+    /// Another worker has a turn of this function's: it may begin a call.
+    fn pass_turn(&mut self, worker: u32, function: &Arc<Function>);
     /// A function logged a line.
     fn log(&mut self, function: &Function, call: &[u8; 16], line: LogLine);
     /// A call id for a chained call.
@@ -156,6 +165,8 @@ pub struct Worker<O> {
     serial: u64,
     /// Calls in all queues.
     queued: usize,
+    /// Calls under way that nobody chained.
+    from_outside: usize,
     /// Calls that were ever queued.
     arrived: u64,
     audit: Rc<Audit>,
@@ -179,6 +190,7 @@ impl<O: Outside> Worker<O> {
             names: HashMap::new(),
             serial: 0,
             queued: 0,
+            from_outside: 0,
             arrived: 0,
             audit: Rc::default(),
             outside,
@@ -268,26 +280,9 @@ impl<O: Outside> Worker<O> {
                 Answer::refused(Refusal::NotFound, "no such function in this cell"),
             );
         }
-        if let Some(task) =
-            self.idle_task(number, call.mode).or_else(|| self.make_room(number, call.mode))
-        {
-            return self.begin(task, call, origin);
+        if let Err(call) = self.place(number, call, origin) {
+            self.queue(number, call, origin);
         }
-        let limit = self.max_slots;
-        let Some(warm) = self.functions.get_mut(&number) else { return };
-        if matches!(origin, Origin::Outside(_)) && warm.queue.len() < MAX_QUEUED_CALLS {
-            let until = call.deadline;
-            self.arrived += 1;
-            warm.queue.push_back(Queued { call, origin, order: self.arrived });
-            self.queued += 1;
-            arm(&mut self.timers, &mut warm.timer, Sleeper::Queue(number), until);
-            return;
-        }
-        let text = format!(
-            "expected room for {}: all slots are taken (at most {} of this function, {limit} in all); try again later",
-            warm.function.name, warm.function.limits.concurrency
-        );
-        self.deliver(origin, Answer::refused(Refusal::Overloaded, text));
     }
 
     /// Answers a call that cannot be run.
@@ -329,11 +324,7 @@ impl<O: Outside> Worker<O> {
                 return;
             }
         }
-        for warm in self.functions.values_mut() {
-            let before = warm.queue.len();
-            warm.queue.retain(|waiting| Some(waiting.origin) != origin);
-            self.queued -= before - warm.queue.len();
-        }
+        self.cancel_queued(Origin::Outside(number));
     }
 
     /// Whether [`Worker::turn`] has something to do.
@@ -359,38 +350,6 @@ impl<O: Outside> Worker<O> {
         let Some(task) = self.checks.pop_first() else { return false };
         self.poll(task);
         true
-    }
-
-    fn idle_task(&mut self, number: u32, mode: Mode) -> Option<u32> {
-        self.functions.get_mut(&number)?.idle[mode as usize].pop()
-    }
-
-    fn room(&self, number: u32) -> bool {
-        let Some(warm) = self.functions.get(&number) else { return false };
-        warm.live < warm.function.limits.concurrency
-            && self.tasks.len() - self.vacant.len() < self.max_slots
-    }
-
-    /// A new slot, in the place of another function's idle one if all are taken.
-    fn make_room(&mut self, number: u32, mode: Mode) -> Option<u32> {
-        let warm = self.functions.get(&number)?;
-        if warm.live >= warm.function.limits.concurrency {
-            let other = self.functions.get_mut(&number)?.idle[1 - mode as usize].pop()?;
-            self.retire(number, other);
-        } else if !self.room(number) {
-            let (victim, task) = self.functions.iter_mut().find_map(|(number, warm)| {
-                warm.idle.iter_mut().find_map(Vec::pop).map(|task| (*number, task))
-            })?;
-            self.retire(victim, task);
-        }
-        self.new_task(number, mode)
-    }
-
-    fn retire(&mut self, number: u32, task: u32) {
-        if let Some(warm) = self.functions.get_mut(&number) {
-            warm.live -= 1;
-        }
-        self.drop_task(task);
     }
 
     fn drop_task(&mut self, task: u32) {
@@ -443,6 +402,7 @@ impl<O: Outside> Worker<O> {
     fn begin(&mut self, index: u32, call: Call, origin: Origin) {
         self.serial += 1;
         let Some(task) = self.tasks[index as usize].as_mut() else { return };
+        self.from_outside += usize::from(call.depth == 0);
         task.origin = Some(origin);
         task.serial = self.serial;
         task.id = call.id;
@@ -502,7 +462,9 @@ impl<O: Outside> Worker<O> {
         if let Some(answer) = answer
             && let Some(origin) = task.origin.take()
         {
+            let (number, depth) = (task.function, task.depth);
             self.deliver(origin, answer);
+            self.ended(number, depth);
         }
     }
 
@@ -528,12 +490,14 @@ impl<O: Outside> Worker<O> {
 
     fn dead(&mut self, index: u32) {
         let Some(task) = self.tasks[index as usize].as_mut() else { return };
-        let (number, origin, idle) = (task.function, task.origin.take(), task.idle);
+        let (number, origin, idle, depth) =
+            (task.function, task.origin.take(), task.idle, task.depth);
         if idle && let Some(warm) = self.functions.get_mut(&number) {
             warm.idle.iter_mut().for_each(|list| list.retain(|other| *other != index));
         }
         if let Some(origin) = origin {
             self.deliver(origin, Answer::message(Outcome::Lost, "the slot was lost"));
+            self.ended(number, depth);
         }
         self.retire(number, index);
         self.forget(number);

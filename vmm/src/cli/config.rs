@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
+use faaslet_sandbox::Strictness;
 
 use super::exit::{Code, Failure};
-use super::manifest::{self, Settings};
+use super::manifest::{self, Sandbox, Settings};
 use super::parse;
 use crate::monitor::{Config, MAX_WORKERS};
 
@@ -56,6 +57,10 @@ pub struct Flags {
     /// Most bytes of a tenant's uploads that no function uses [default: 1G]
     #[arg(long, env = "FAASLET_UPLOAD_QUOTA", value_parser = parse::size, value_name = "SIZE")]
     pub upload_quota: Option<u64>,
+    /// What to do about a fence of a cell's jail that this machine cannot put up: start no cell
+    /// (strict, the default for root), or say what is lost and go on (degrade)
+    #[arg(long, env = "FAASLET_SANDBOX", value_name = "strict|degrade", value_parser = sandbox)]
+    pub sandbox: Option<Sandbox>,
     /// Keep the processor awake: faster answers, more power
     #[arg(long, env = "FAASLET_LOW_LATENCY", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_name = "BOOL",
@@ -70,6 +75,15 @@ pub struct Flags {
           default_missing_value = "true", value_name = "BOOL",
           value_parser = BoolishValueParser::new())]
     pub log_json: Option<bool>,
+}
+
+impl From<Sandbox> for Strictness {
+    fn from(sandbox: Sandbox) -> Self {
+        match sandbox {
+            Sandbox::Strict => Self::Require,
+            Sandbox::Degrade => Self::Degrade,
+        }
+    }
 }
 
 impl From<Settings> for Flags {
@@ -89,6 +103,7 @@ impl From<Settings> for Flags {
             keep_versions: file.keep_versions,
             disk_budget: file.disk_budget,
             upload_quota: file.upload_quota,
+            sandbox: file.sandbox,
             low_latency: file.low_latency,
             log: file.log,
             log_json: file.log_json,
@@ -136,7 +151,14 @@ impl Flags {
         config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
         set(&mut config.upload_quota_bytes, self.upload_quota);
         set(&mut config.low_latency, self.low_latency);
+        set(&mut config.sandbox, self.sandbox.map(Into::into));
     }
+}
+
+fn sandbox(text: &str) -> Result<Sandbox, String> {
+    let both = [Sandbox::Strict, Sandbox::Degrade];
+    let found = both.into_iter().find(|sandbox| sandbox.word() == text);
+    found.ok_or_else(|| format!("expected strict or degrade; found {text:?}"))
 }
 
 fn read(path: &Path) -> Result<Flags, Failure> {

@@ -50,7 +50,7 @@ pub fn run(context: &Context) -> Result<ExitCode, Failure> {
         loss: fact.loss.to_owned(),
         mend: fact.mend.to_owned(),
     }));
-    checks.extend([memfd(), pagemap(), userfaultfd()]);
+    checks.extend([memfd(), pagemap(), huge_pages(), userfaultfd()]);
     checks.extend(limits::checks(&folder));
     checks.extend([wake::check(), toolchain()]);
     if context.output.json {
@@ -120,6 +120,19 @@ fn pagemap() -> Check {
         state,
         "finding the pages that a call wrote takes longer, or every page is thrown away instead",
         "use Linux 6.7 or newer, and let the monitor read /proc/self/pagemap",
+    )
+}
+
+fn huge_pages() -> Check {
+    let state = match Pagemap::open().only_faults() {
+        true => Ok("kept out of cells".to_owned()),
+        false => Err("cells cannot be kept from them".to_owned()),
+    };
+    Check::new(
+        "huge pages",
+        state,
+        "which pages a call wrote is asked of the kernel after each one: 1 µs and more a call",
+        "allow prctl(PR_SET_THP_DISABLE), and let the monitor read /proc/self/pagemap",
     )
 }
 

@@ -50,9 +50,30 @@ pub struct Settings {
     pub disk_budget: Option<u64>,
     #[serde(deserialize_with = "size")]
     pub upload_quota: Option<u64>,
+    pub sandbox: Option<Sandbox>,
     pub low_latency: Option<bool>,
     pub log: Option<String>,
     pub log_json: Option<bool>,
+}
+
+/// What to do about a fence of a jail that the machine cannot put up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sandbox {
+    /// Start no cell.
+    Strict,
+    /// Say what is lost, and go on.
+    Degrade,
+}
+
+impl Sandbox {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Degrade => "degrade",
+        }
+    }
 }
 
 impl Settings {

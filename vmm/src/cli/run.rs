@@ -99,7 +99,7 @@ impl Run {
     fn input(&self, baked: &Baked) -> Result<Vec<u8>, Failure> {
         use std::io::IsTerminal;
         let stdin = std::io::stdin();
-        if baked.plan.entry == Kind::Command || self.invoke.is_some() || stdin.is_terminal() {
+        if baked.plan.entry == Kind::Command || stdin.is_terminal() {
             return Ok(Vec::new());
         }
         let mut input = Vec::new();
@@ -237,6 +237,8 @@ impl Outside for Ending {
     fn depart(&mut self, departure: Departure, _load: usize) -> Option<Departure> {
         Some(departure)
     }
+
+    fn pass_turn(&mut self, _: u32, _: &Arc<Function>) {}
 
     fn log(&mut self, _function: &Function, _call: &[u8; 16], line: LogLine) {
         eprintln!("{}", String::from_utf8_lossy(&line.text));

@@ -25,6 +25,8 @@ const MAX_FILES: usize = 3;
 pub struct Bake<'a> {
     /// Where the builder is counted.
     pub group: Option<&'a Arc<Cgroup>>,
+    /// Whether the builder runs without a fence that this machine cannot put up.
+    pub strictness: Strictness,
     /// As its author built it.
     pub module: &'a File,
     /// How.
@@ -82,7 +84,7 @@ fn failed(error: impl std::fmt::Display) -> BuildError {
 pub async fn build(bake: &Bake<'_>, progress: impl Fn(Phase)) -> Result<Built, BuildError> {
     let kills = || bake.group.map_or(0, |group| group.memory_kills());
     let before = kills();
-    let mut child = start(bake.group.cloned()).await?;
+    let mut child = start(bake.group.cloned(), bake.strictness).await?;
     let socket = child.take_socket().ok_or_else(|| failed("the builder has no socket"))?;
     let socket = AsyncSocket::new(socket).map_err(failed)?;
     let mut child = AsyncChild::new(child).map_err(failed)?;
@@ -102,14 +104,14 @@ pub async fn build(bake: &Bake<'_>, progress: impl Fn(Phase)) -> Result<Built, B
 }
 
 /// Starts a builder, on a thread that may block.
-async fn start(group: Option<Arc<Cgroup>>) -> Result<Child, BuildError> {
+async fn start(group: Option<Arc<Cgroup>>, strictness: Strictness) -> Result<Child, BuildError> {
     let started = tokio::task::spawn_blocking(move || -> Result<Child, SpawnError> {
         spawn(&Spec {
             role: ROLE.into(),
-            arguments: Vec::new(),
+            arguments: vec![strictness.word().into()],
             log: None,
             cgroup: group.as_deref(),
-            strictness: Strictness::Degrade,
+            strictness,
         })
     });
     started.await.map_err(failed)?.map_err(failed)

@@ -57,6 +57,7 @@ impl Monitor {
         let module = self.open_blob(BlobKind::Module, deployment.module)?;
         let bake = Bake {
             group: turn.group(),
+            strictness: self.config.sandbox,
             module: &module,
             recipe: &recipe,
             image: false,

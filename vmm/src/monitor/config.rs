@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use faaslet_sandbox::Strictness;
+
 use crate::cell::Limits;
 
 /// Longest deadline that a call may have.
@@ -47,6 +49,8 @@ pub struct Config {
     pub upload_quota_bytes: u64,
     /// How long calls may take to end at shutdown.
     pub drain: Duration,
+    /// Whether cells run without a fence that this machine cannot put up.
+    pub sandbox: Strictness,
     /// Keep the processor awake: lower latency, more power.
     pub low_latency: bool,
 }
@@ -71,6 +75,7 @@ impl Config {
             disk_budget_bytes: None,
             upload_quota_bytes: 1 << 30,
             drain: Duration::from_secs(30),
+            sandbox: Strictness::of_this_user(),
             low_latency: false,
         }
     }

@@ -235,6 +235,7 @@ impl Monitor {
         let module = self.open_blob(BlobKind::Module, order.module)?;
         let bake = Bake {
             group: turn.group(),
+            strictness: self.config.sandbox,
             module: &module,
             recipe: &order.recipe,
             image: order.image() && image.is_none(),

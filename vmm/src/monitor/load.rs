@@ -112,6 +112,7 @@ async fn start(monitor: &Arc<Monitor>, of: &Arc<TenantCell>) -> Result<Arc<CellL
         tenant: tenant.to_owned(),
         workers: monitor.config.workers,
         slots: monitor.config.slots,
+        strictness: monitor.config.sandbox,
         group: monitor.groups.cell(tenant),
         cgroup: cgroup::Limits {
             cpu_weight: None,

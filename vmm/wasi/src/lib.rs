@@ -80,6 +80,11 @@ impl<C: Console> Wasi<C> {
         Self { config, clock, random, console, table: None }
     }
 
+    /// Closes what the guest opened. What it finds open next is what a fresh Faaslet does.
+    pub fn close(&mut self) {
+        self.table = None;
+    }
+
     /// The standard streams.
     pub fn console(&mut self) -> &mut C {
         &mut self.console

@@ -155,11 +155,16 @@ fn entries_and_hooks_with_another_type() {
 #[test]
 fn over_each_limit() {
     let base = Limits::default();
-    let cases: [(&str, Limits, &str); 10] = [
+    let cases: [(&str, Limits, &str); 11] = [
         ("(memory 3)", Limits { memory_pages: 2, ..base.clone() }, "2 pages of memory"),
         ("", Limits { types: 0, ..base.clone() }, "0 types"),
         ("", Limits { functions: 0, ..base.clone() }, "0 functions"),
         ("(table 1 funcref)", Limits { tables: 0, ..base.clone() }, "0 tables"),
+        (
+            "(table 5 funcref) (table 4 externref)",
+            Limits { table_elements: 8, ..base.clone() },
+            "8 elements",
+        ),
         ("(table 9 funcref)", Limits { table_elements: 8, ..base.clone() }, "8 elements"),
         ("(global i32 (i32.const 0))", Limits { globals: 0, ..base.clone() }, "0 globals"),
         ("", Limits { exports: 0, ..base.clone() }, "0 exports"),

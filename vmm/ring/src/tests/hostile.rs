@@ -3,9 +3,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -45,6 +47,19 @@ impl Hostile {
         self.set(FROM_CELL_DATA, header);
         self.set(FROM_CELL_TAIL, bytes);
     }
+}
+
+/// How long a look at a bell may take. Only a failing test takes so long.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_bell_whose_open_file_was_made_to_block_blocks_nobody() {
+    let (monitor, hostile) = Hostile::pair();
+    fcntl(&hostile.bell, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let (send, receive) = mpsc::sync_channel(1);
+    // Left behind where it blocks.
+    thread::spawn(move || send.send(monitor.bell.take()).unwrap());
+    receive.recv_timeout(DEADLINE).expect("the monitor hangs in a read of the bell").unwrap();
 }
 
 #[test]

@@ -25,7 +25,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 pub use limits::Limits;
-pub use privileges::Identity;
+pub use privileges::{Identity, without_capabilities};
 pub use root::Root;
 
 use crate::filter::{self, FilterError, Role, Scope};
@@ -46,6 +46,19 @@ pub struct Policy<'a> {
     /// Descriptors that it opened and keeps, beside 0, 1, 2 and the socket. All others are closed, so a value
     /// that owns one and is not listed must be forgotten before.
     pub keep: &'a [BorrowedFd<'a>],
+}
+
+impl<'a> Policy<'a> {
+    /// How the product's own processes enter, and the tests that try to get out.
+    #[must_use]
+    pub fn of(
+        role: Role,
+        strictness: Strictness,
+        limits: Limits,
+        keep: &'a [BorrowedFd<'a>],
+    ) -> Self {
+        Self { role, strictness, limits, run_as: None, keep }
+    }
 }
 
 /// A fence that could not be put up.

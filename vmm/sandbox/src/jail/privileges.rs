@@ -8,10 +8,10 @@ use rustix::process::{
     DumpableBehavior, Gid, Signal, Uid, set_dumpable_behavior, set_parent_process_death_signal,
 };
 use rustix::thread::{
-    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capability_is_in_bounding_set,
-    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
-    set_capabilities_secure_bits, set_no_new_privs, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, capabilities,
+    capability_is_in_bounding_set, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_capabilities_secure_bits,
+    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use super::{Fence, JailError, Missing, step};
@@ -23,6 +23,21 @@ pub struct Identity {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
+}
+
+/// Runs `what` with no capability in effect. The kernel decides by who *opened* a file what some of
+/// them show, for as long as they are open: the page map tells a privileged opener the physical
+/// address of each page.
+///
+/// # Errors
+/// When capabilities cannot be laid down, or not be taken up again.
+pub fn without_capabilities<T>(what: impl FnOnce() -> T) -> Result<T, JailError> {
+    let held = capabilities(None).map_err(step("read its capabilities"))?;
+    let none = CapabilitySets { effective: CapabilitySet::empty(), ..held };
+    set_capabilities(None, none).map_err(step("lay down its capabilities"))?;
+    let result = what();
+    set_capabilities(None, held).map_err(step("take up its capabilities"))?;
+    Ok(result)
 }
 
 /// Leaves the process with no privilege and no way to gain one.
@@ -45,7 +60,7 @@ pub(super) fn drop_all(run_as: Option<Identity>) -> Result<(), JailError> {
 /// Needs a capability itself. A process without it has no capabilities to lose, and without new
 /// privileges its bounding set bounds nothing.
 fn clear_bounding_set() -> Result<(), Errno> {
-    let held = rustix::thread::capabilities(None)?.effective;
+    let held = capabilities(None)?.effective;
     if !held.contains(CapabilitySet::SETPCAP) {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
 
@@ -49,7 +50,9 @@ fn enter(socket: &Socket, policy: &Policy<'_>) -> Option<Jailed> {
 /// Enters the jail, says what it found, and then does as it is told until the monitor hangs up.
 fn jailed(arguments: &[String]) -> ExitCode {
     let socket = Socket::inherited().unwrap();
-    let pagemap = File::open("/proc/self/pagemap").unwrap();
+    let open = || File::open("/proc/self/pagemap").unwrap();
+    let privileged = arguments.iter().any(|a| a == "privileged-pagemap");
+    let pagemap = if privileged { open() } else { jail::without_capabilities(open).unwrap() };
     let mut policy = policy(Strictness::Require);
     let keep = [pagemap.as_fd()];
     policy.keep = &keep;
@@ -87,6 +90,7 @@ fn obey(socket: &Socket, pagemap: &File) -> ExitCode {
             }
             b"work" => honest_work(descriptors, pagemap),
             b"threads" => format!("{} threads", threads_until_refused()),
+            b"frame" => frame(pagemap),
             b"eat" => format!("ate {}", eat(1 << 30)),
             b"hoard" => hoard(socket),
             b"panic" => panic!("as told"),
@@ -99,6 +103,21 @@ fn obey(socket: &Socket, pagemap: &File) -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// The physical address of a page of this process, as far as the kernel shows it.
+fn frame(pagemap: &File) -> String {
+    const PAGE_BYTES: u64 = 4096;
+    const ENTRY_BYTES: u64 = 8;
+    const PRESENT: u64 = 1 << 63;
+    const FRAME: u64 = (1 << 55) - 1;
+    let page = std::hint::black_box(vec![1_u8; 1]);
+    let mut entry = [0; ENTRY_BYTES as usize];
+    let number = page.as_ptr().addr() as u64 / PAGE_BYTES;
+    pagemap.read_exact_at(&mut entry, number * ENTRY_BYTES).unwrap();
+    let entry = u64::from_ne_bytes(entry);
+    assert_ne!(entry & PRESENT, 0);
+    format!("frame {}", if entry & FRAME == 0 { "hidden" } else { "shown" })
 }
 
 /// Keeps every descriptor that arrives until one message fails, and says how.

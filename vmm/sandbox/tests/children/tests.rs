@@ -24,6 +24,7 @@ pub(crate) const ALL: &[(&str, Test)] = &[
     ("a_jailed_child_has_every_fence_as_seen_from_outside", every_fence),
     ("a_jailed_child_can_do_what_a_cell_does", honest_work),
     ("a_jailed_child_can_run_as_another_user", another_user),
+    ("the_page_map_of_a_jailed_child_shows_no_physical_addresses", no_frames),
     ("what_a_child_logs_arrives", logs),
     ("a_message_that_does_not_fit_the_open_files_is_an_error", no_room_for_descriptors),
     ("the_ways_to_end_are_told_apart", ways_to_end),
@@ -140,6 +141,12 @@ fn another_user() {
     assert_eq!(status(&child, "Uid"), ids(NOBODY.uid));
     assert_eq!(status(&child, "Gid"), ids(NOBODY.gid));
     assert_eq!(status(&child, "Groups"), "");
+}
+
+fn no_frames() {
+    let shown = tell(&jailed(&["privileged-pagemap"]), "frame");
+    println!("to who opens the page map with the monitor's privileges: {shown}");
+    assert_eq!(tell(&jailed(&[]), "frame"), "frame hidden");
 }
 
 fn logs() {

@@ -1,5 +1,7 @@
 //! The table of attempts.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use Expect::{Killed, Refused};
 use libc as c;
 
@@ -32,6 +34,9 @@ pub(crate) struct Attempt {
 const F_SETSIG: u64 = 10;
 
 const HERE: u64 = c::AT_FDCWD as u64;
+
+/// What a builder is for: it makes sealed memory files.
+pub(crate) const BUILDERS_MAY: &[&str] = &["memfd_create", "seal an image"];
 
 type Act = fn(&Ground) -> Outcome;
 
@@ -95,10 +100,22 @@ fn make_link_and_follow(ground: &Ground) -> Outcome {
     open(ground.granted, name, c::O_RDONLY)
 }
 
-/// A descriptor that is neither one of the first four nor handed over.
+/// The frame of a page of this process, which root sees outside; hidden is as good as refused.
+fn read_frame(ground: &Ground) -> Outcome {
+    const FRAME: u64 = (1 << 55) - 1;
+    let entry = AtomicU64::new(0);
+    let place = address(&entry) / 4096 * 8;
+    match raw(c::SYS_pread64, [ground.pagemap, address(&entry), 8, place]) {
+        Ok(_) if entry.load(Ordering::SeqCst) & FRAME == 0 => Outcome::Refused(c::EPERM),
+        Ok(_) => Outcome::Through("a frame".into()),
+        Err(errno) => Outcome::Refused(errno),
+    }
+}
+
+/// A descriptor that is neither one of the first four nor handed over nor kept.
 fn find_descriptor(ground: &Ground) -> Outcome {
     use std::os::fd::AsRawFd;
-    for fd in 4..4096_u64 {
+    for fd in (4..4096_u64).filter(|fd| *fd != ground.pagemap) {
         let handed = ground.all.iter().any(|known| known.as_raw_fd() as u64 == fd);
         if !handed && raw(c::SYS_fcntl, [fd, c::F_GETFD as u64]).is_ok() {
             return Outcome::Through(format!("descriptor {fd}"));
@@ -212,6 +229,10 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         let buffer = [0_u64; 64];
         plain(c::SYS_newfstatat, [HERE, text(c"/etc/passwd"), address(&buffer), 0])
     }),
+    both("openat2 a token of the monitor's store", Refused, |g| open(HERE, &g.token, c::O_RDONLY)),
+    both("rename a token of the monitor's store", Refused, |g| {
+        plain(c::SYS_renameat, [HERE, text(&g.token), HERE, text(&g.token)])
+    }),
     inside("make a file in the root", Refused, |_| open(HERE, c"/new", c::O_WRONLY | c::O_CREAT)),
     inside("make a folder in the root", Refused, |_| {
         plain(c::SYS_mkdirat, [HERE, text(c"/new"), 0o700])
@@ -284,6 +305,10 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     // Descriptors.
     both("find a descriptor that was left open", Refused, find_descriptor),
     both("memfd_create", Refused, |_| plain(c::SYS_memfd_create, [text(c"m"), 0])),
+    inside("read physical addresses in the page map", Refused, read_frame),
+    both("let the monitor hang in a read of the bell", Refused, |g| {
+        plain(c::SYS_fcntl, [g.bell, c::F_SETFL as u64, 0])
+    }),
     both("let a descriptor send signals", Refused, |_| {
         plain(c::SYS_fcntl, [3, c::F_SETOWN as u64, 1])
     }),

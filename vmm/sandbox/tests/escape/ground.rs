@@ -1,21 +1,27 @@
 //! What a cell is handed, and what lies beside it that it must not reach.
 
+use std::ffi::CString;
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use faaslet_sandbox::Socket;
 use faaslet_sandbox::folder::{Access, DetachError, detach};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create};
 use tempfile::TempDir;
 
+/// A file of the store, beneath the stage.
+const TOKEN: &str = "store/admin.token";
+
 /// The parent's side.
 pub(crate) struct Stage {
-    _folder: TempDir,
+    folder: TempDir,
     detached: [OwnedFd; 2],
     plain: [OwnedFd; 2],
     image: OwnedFd,
+    bell: OwnedFd,
     log: Option<File>,
 }
 
@@ -27,6 +33,7 @@ impl Stage {
     ///  granted/relative       link to the secret, by ..
     ///  granted/device         the null device, if this user may make it
     ///  fixed/file             handed over read-only
+    ///  store/admin.token      what the monitor keeps
     /// ```
     pub(crate) fn set() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -35,6 +42,8 @@ impl Stage {
         fs::create_dir(&granted).unwrap();
         fs::create_dir(&fixed).unwrap();
         fs::write(path.join("secret"), "secret").unwrap();
+        fs::create_dir(path.join("store")).unwrap();
+        fs::write(path.join(TOKEN), "token").unwrap();
         fs::write(granted.join("file"), "file").unwrap();
         fs::write(fixed.join("file"), "file").unwrap();
         symlink(path.join("secret"), granted.join("absolute")).unwrap();
@@ -46,8 +55,9 @@ impl Stage {
             detached: [hand_out(&granted, Access::ReadWrite), hand_out(&fixed, Access::ReadOnly)],
             plain: [&granted, &fixed].map(|path| File::open(path).unwrap().into()),
             image: image(),
+            bell: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap(),
             log: std::env::var_os("ESCAPE_LOG").map(|path| File::create(path).unwrap()),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -59,8 +69,10 @@ impl Stage {
     /// mount is for.
     pub(crate) fn hand_over(&self, socket: &Socket, jailed: bool) {
         let [granted, read_only] = if jailed { &self.detached } else { &self.plain };
-        let all = [granted.as_fd(), read_only.as_fd(), self.image.as_fd()];
-        socket.send(std::process::id().to_string().as_bytes(), &all).unwrap();
+        let all = [granted.as_fd(), read_only.as_fd(), self.image.as_fd(), self.bell.as_fd()];
+        let token = self.folder.path().join(TOKEN);
+        let text = format!("{} {}", std::process::id(), token.display());
+        socket.send(text.as_bytes(), &all).unwrap();
     }
 }
 
@@ -93,15 +105,24 @@ pub(crate) struct Ground {
     pub(crate) granted: u64,
     pub(crate) read_only: u64,
     pub(crate) image: u64,
+    /// The monitor holds the same open file.
+    pub(crate) bell: u64,
+    /// The page map that a cell keeps; closed in a builder.
+    pub(crate) pagemap: u64,
+    /// A file of the store.
+    pub(crate) token: CString,
     pub(crate) all: Vec<OwnedFd>,
 }
 
 impl Ground {
-    pub(crate) fn arrive(socket: &Socket) -> Self {
+    pub(crate) fn arrive(socket: &Socket, pagemap: RawFd) -> Self {
         let message = socket.recv().unwrap();
-        let monitor = String::from_utf8(message.bytes).unwrap().parse().unwrap();
+        let text = String::from_utf8(message.bytes).unwrap();
+        let (monitor, token) = text.split_once(' ').unwrap();
+        let (monitor, token) = (monitor.parse().unwrap(), CString::new(token).unwrap());
+        let pagemap = pagemap as u64;
         let number = |i: usize| message.descriptors[i].as_raw_fd() as u64;
-        let (granted, read_only, image) = (number(0), number(1), number(2));
-        Self { monitor, granted, read_only, image, all: message.descriptors }
+        let [granted, read_only, image, bell] = [0, 1, 2, 3].map(number);
+        Self { monitor, granted, read_only, image, bell, pagemap, token, all: message.descriptors }
     }
 }

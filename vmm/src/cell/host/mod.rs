@@ -22,6 +22,7 @@ use super::call::{Call, ResponseHead};
 use super::exchange::Exchange;
 use super::function::Function;
 use super::streams::Streams;
+use super::tables::TableRoom;
 
 pub(crate) use memory::host_grow;
 
@@ -40,6 +41,8 @@ pub struct Host {
     pub(crate) wasi: Wasi<Streams>,
     /// The guest's view of its size, in bytes.
     pub(crate) size: Option<Global>,
+    /// How much its tables may still grow.
+    pub(crate) tables: TableRoom,
     /// The guest's view of where the used part of its window ends; 0 when nothing is mapped.
     pub(crate) window: Option<Global>,
     /// The memory as host calls touch it.
@@ -124,6 +127,7 @@ impl Host {
             function: Arc::clone(function),
             exchange: exchange.clone(),
             size: None,
+            tables: TableRoom::default(),
             window: None,
             memory: slot.memory(),
             slot,
@@ -140,6 +144,15 @@ impl Host {
         let clock = Clock::live_after(self.function.monotonic_ns);
         self.wasi = Wasi::new(self.function.settings(), clock, Random::live(), streams);
         self.running = Running::new(true, call);
+    }
+
+    /// Lets go of what the call that has ended held: its files, its input, its request.
+    pub(crate) fn end(&mut self) {
+        self.wasi.close();
+        self.wasi.console().input = Vec::new();
+        self.wasi.console().output = Vec::new();
+        self.running.call.request = Vec::new();
+        self.running.error = Vec::new();
     }
 
     /// As [`Host::begin`], with clock and random bytes as they are, and without chaining.

@@ -50,6 +50,9 @@ impl Outside for Beside {
     fn depart(&mut self, departure: Departure, _: usize) -> Option<Departure> {
         self.inboxes[self.other].post(Post::Run(departure)).err()
     }
+    fn pass_turn(&mut self, worker: u32, function: &Arc<Function>) {
+        assert!(self.inboxes[worker as usize].post(Post::Turn(Arc::clone(function))).is_ok());
+    }
     fn log(&mut self, _: &Function, _: &[u8; 16], _: LogLine) {}
     fn call_id(&mut self) -> [u8; 16] {
         [0; 16]
@@ -72,6 +75,7 @@ fn round(worker: &mut Worker<Beside>, inbox: &Inbox) {
                 worker.submit(function.unwrap(), call, Origin::Parent(parent));
             }
             Post::Done(parent, answer) => worker.chained(parent, answer),
+            Post::Turn(function) => worker.turn_came(&function),
             Post::Add(_) | Post::Remove(_) => unreachable!(),
         }
     }

@@ -53,6 +53,33 @@ fn a_trap_for_lack_of_memory_names_the_limit() {
     assert!(!said.contains("could not grow"), "{said}");
 }
 
+#[test]
+fn tables_grow_so_far_together_and_no_further() {
+    let text_of = r#"(module
+      (import "faaslet_v1" "output_append" (func $out (param i32 i32) (result i32)))
+      (memory 1) (table $a 10 funcref) (table $b 10 externref)
+      (func $say (param i32)
+        (i32.store (i32.const 0) (local.get 0)) (drop (call $out (i32.const 0) (i32.const 4))))
+      (func (export "faaslet_main")
+        (call $say (table.grow $a (ref.null func) (i32.const 500000000)))
+        (call $say (table.grow $a (ref.null func) (i32.const 1500000)))
+        (call $say (table.grow $b (ref.null extern) (i32.const 1500000)))
+        (call $say (table.grow $b (ref.null extern) (i32.const 400000)))))"#;
+    let mut bench = Bench::new(8);
+    let function = bench.add_text("tables", text_of, Limits::default());
+    for mode in [Mode::Fork, Mode::Fresh, Mode::Fork] {
+        let answer = bench.run(function, Call { mode, ..call(b"") });
+        returned(&answer);
+        let words: Vec<_> = answer
+            .body
+            .chunks(4)
+            .map(|word| i32::from_le_bytes(word.try_into().unwrap()))
+            .collect();
+        assert_eq!(words, [-1, 10, -1, 10], "{mode:?}");
+    }
+    bench.assert_clean();
+}
+
 /// Grows by what is asked, all at once.
 const GROWS: &str = r#"(module
   (import "faaslet_v1" "input_read" (func $in (param i32 i32 i32) (result i32)))

@@ -5,6 +5,7 @@ mod chains;
 mod faults;
 mod guests;
 mod limits;
+mod lost;
 mod pointers;
 mod queues;
 mod random;
@@ -47,6 +48,8 @@ pub(crate) struct Said {
     /// Whether chained calls leave this worker, and those that did.
     pub(crate) away: bool,
     pub(crate) departed: Vec<Departure>,
+    /// Workers that were given a turn.
+    pub(crate) turns: Vec<u32>,
 }
 
 impl Outside for Said {
@@ -63,6 +66,9 @@ impl Outside for Said {
         self.departed.push(departure);
         None
     }
+    fn pass_turn(&mut self, worker: u32, _: &Arc<Function>) {
+        self.turns.push(worker);
+    }
     fn log(&mut self, _: &Function, _: &[u8; 16], line: LogLine) {
         self.logs.push(String::from_utf8_lossy(&line.text).into_owned());
     }
@@ -77,12 +83,17 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
     wat::parse_file(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A guest that a toolchain built, if it is there.
-pub(crate) fn built(name: &str) -> Option<Vec<u8>> {
+/// A guest that a toolchain built.
+///
+/// # Panics
+/// When it is not there: a test that passes without it says nothing.
+pub(crate) fn built(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("FAASLET_GUESTS").map(std::path::PathBuf::from);
     let cache =
         || Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cache/faaslet/guests"));
-    std::fs::read(folder.or_else(cache)?.join(format!("{name}.wasm"))).ok()
+    let path = folder.or_else(cache).unwrap().join(format!("{name}.wasm"));
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run make guests", path.display()))
 }
 
 /// A worker and what its functions are made with.

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
+use faaslet_snapshot::dirty::Pagemap;
 
-use super::{Bench, call, guest, returned, text};
+use super::{Bench, Said, call, guest, returned, text};
 use crate::cell::worker::MAX_QUEUED_CALLS;
-use crate::cell::{Call, Limits, Mode};
+use crate::cell::worker::{Origin, Worker};
+use crate::cell::{Call, Limits, Mode, Refusal};
 
 /// Yields as often as its first byte says, then answers "done".
 const YIELDS: &str = r#"(module
@@ -49,6 +51,47 @@ fn calls_over_the_concurrency_wait_in_order_and_all_are_answered() {
     bench.settle();
     assert_eq!((bench.worker.counts().slots, bench.worker.counts().queued), (2, 0));
     bench.assert_clean();
+}
+
+#[test]
+fn the_concurrency_holds_over_all_workers_and_a_turn_goes_to_the_one_that_waits() {
+    let mut bench = Bench::new(8);
+    let module = wat::parse_str(YIELDS).unwrap();
+    let limits = Limits { concurrency: 1, ..Limits::default() };
+    let mut function = bench.function("y", &module, limits).unwrap();
+    function.set_workers(2);
+    let function = Arc::new(function);
+    let pagemap = Arc::new(Pagemap::open());
+    let mut workers = [0, 1].map(|number| Worker::new(number, &pagemap, 8, Said::default()));
+    for worker in &mut workers {
+        worker.add(Arc::clone(&function));
+    }
+    let [first, second] = &mut workers;
+    for (number, worker) in [(1, &mut *first), (2, &mut *second)] {
+        worker.submit(function.number, call(&[3]), Origin::Outside(number));
+    }
+    first.submit(function.number, call(&[3]), Origin::Outside(3));
+    assert_eq!((first.counts().running, first.counts().queued), (1, 1));
+    assert_eq!((second.counts().running, second.counts().queued), (0, 1), "one at a time");
+    while first.turn() {}
+    assert_eq!(first.outside().answers.len(), 1, "the second one has to wait for the other worker");
+    assert_eq!(std::mem::take(&mut first.outside().turns), [1]);
+    second.turn_came(&function);
+    while second.turn() {}
+    assert_eq!(second.outside().answers.len(), 1);
+    assert_eq!(second.outside().turns, [0]);
+    first.turn_came(&function);
+    while first.turn() {}
+    assert_eq!(first.outside().answers.len(), 2);
+    // A turn that comes to a worker whose call has gone goes on.
+    first.submit(function.number, call(&[3]), Origin::Outside(4));
+    second.submit(function.number, call(&[3]), Origin::Outside(5));
+    second.cancel(5);
+    while first.turn() {}
+    second.turn_came(&function);
+    first.submit(function.number, call(&[0]), Origin::Outside(6));
+    while first.turn() {}
+    assert_eq!(first.outside().answers.len(), 4);
 }
 
 #[test]
@@ -164,11 +207,13 @@ fn a_cancelled_call_ends_whether_it_runs_waits_or_is_queued() {
         assert!(text(&answer).contains("cancelled"), "{}", text(&answer));
         bench.settle();
     }
-    // Queued: nobody wants an answer, and none is given.
+    // Queued: answered too, as whoever counts this worker's calls counts it out by its answer.
     bench.submit(sleeps, 1, call(b""));
     bench.submit(sleeps, 2, call(b""));
     bench.worker.cancel(2);
     assert_eq!(bench.worker.counts().queued, 0);
+    let (number, answer) = bench.worker.outside().answers.pop_front().unwrap();
+    assert_eq!((number, answer.refusal), (2, Some(Refusal::Cancelled)), "{}", text(&answer));
     bench.worker.cancel(1);
     assert_eq!(bench.next().0, 1);
     bench.settle();
@@ -237,4 +282,31 @@ fn timers_are_as_few_as_what_waits() {
     assert_eq!(answers(&mut bench, 1000).len(), 1000);
     bench.settle();
     assert!(bench.worker.timers() <= 1, "{} timers", bench.worker.timers());
+}
+
+#[test]
+fn a_short_call_waits_for_a_slice_of_each_call_before_it_and_no_more() {
+    const LOOPS: u64 = 6;
+    let mut bench = Bench::with(&["loop", "echo"]);
+    // Warm, so that what is counted is slices alone.
+    bench.run(1, call(b""));
+    bench.tick();
+    for number in 0..LOOPS {
+        bench.submit(0, number, call(b""));
+    }
+    for _ in 0..10 {
+        bench.submit(1, 100, call(b"short"));
+        let mut slices = 0;
+        while bench.worker.outside().answers.is_empty() {
+            assert!(bench.worker.turn());
+            slices += 1;
+        }
+        // A slice of each loop, and its own; its slot's way back may come before.
+        assert!(slices <= LOOPS + 2, "{slices} slices of {LOOPS} loops");
+        assert_eq!(returned(&bench.worker.outside().answers.pop_front().unwrap().1), "short");
+    }
+    (0..LOOPS).for_each(|number| bench.worker.cancel(number));
+    for _ in 0..LOOPS {
+        assert_eq!(bench.next().1.outcome, Outcome::TimedOut);
+    }
 }

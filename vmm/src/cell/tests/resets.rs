@@ -1,10 +1,14 @@
 //! After every reset the slot equals its image: many calls of many modules, each slot compared
 //! whole before the next call gets it.
 
+use std::sync::Arc;
+
 use faaslet_abi::Outcome;
+use faaslet_wasi::{Config, Preopen};
 
 use super::scribble::{self, Program, Shape};
-use super::{Bench, Limits, Random, call, guest, number, returned, seed, smith};
+use super::{Bench, Limits, Random, call, guest, number, returned, scanner, seed, smith};
+use crate::builder::drive;
 use crate::cell::{Answer, Call};
 
 /// Resets in one run; `FAASLET_RESETS` sets another number (`make soak`: a million).
@@ -357,4 +361,37 @@ fn what_an_audit_costs() {
             medians[0]
         );
     }
+}
+
+#[test]
+fn a_slot_that_was_put_back_holds_neither_files_nor_input_of_its_call() {
+    let opens = r#"(module
+      (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+      (memory 1) (data (i32.const 16) "left-open")
+      (func (export "faaslet_main") (result i32)
+        (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 9) (i32.const 0)
+          (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 0))))"#;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("left-open"), "x").unwrap();
+    let open_here = || {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap();
+        let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        targets
+            .filter(|target| target.starts_with(folder.path()) && target.ends_with("left-open"))
+            .count()
+    };
+    let mut bench = Bench::new(8);
+    let number = bench.add_text("opens", opens, Limits::default());
+    let descriptor = std::fs::File::open(folder.path()).unwrap().into();
+    let preopen = Preopen::new("/data", descriptor, true);
+    let settings = Config::new(&[], &[], vec![preopen]).unwrap();
+    bench.functions[number as usize].set_settings(Arc::new(settings));
+    let (mut faaslet, scanner) = (bench.fork(number), scanner());
+    let ran = drive(faaslet.run(call(b"a secret of the caller"), &scanner));
+    returned(&ran.answer);
+    assert_eq!(open_here(), 1, "the call left it open");
+    faaslet.reset(&scanner).unwrap();
+    assert_eq!(open_here(), 0);
+    assert!(faaslet.parts().0.data_mut().wasi.console().input.is_empty());
 }

@@ -46,12 +46,42 @@ impl<O: Outside> Worker<O> {
         let departure = Departure { parent, function, name, call };
         let Some(stays) = self.outside.depart(departure, self.ready.len()) else { return };
         match stays.function {
-            Some(number) => self.submit(number, stays.call, Origin::Parent(parent)),
+            Some(number) => self.run_here(number, stays),
             None => {
                 let text =
                     format!("expected a function {}; the tenant has none of this name", stays.name);
                 self.deliver(Origin::Parent(parent), Answer::refused(Refusal::NotFound, text));
             }
         }
+    }
+
+    /// Begins a chained call on this worker, or else lets it wait on the one that has least to do:
+    /// each has slots of its own.
+    fn run_here(&mut self, number: u32, departure: Departure) {
+        let Departure { parent, function, name, call } = departure;
+        let origin = Origin::Parent(parent);
+        if let Some(answer) = self.waits_for_itself(number, parent) {
+            return self.deliver(origin, answer);
+        }
+        let Err(call) = self.place(number, call, origin) else { return };
+        let departure = Departure { parent, function, name, call };
+        if let Some(stays) = self.outside.depart(departure, usize::MAX) {
+            self.queue(number, stays.call, origin);
+        }
+    }
+
+    /// The answer to a function that calls itself and may only run once at a time.
+    fn waits_for_itself(&self, number: u32, parent: Parent) -> Option<Answer> {
+        let task = self.tasks.get(parent.task as usize)?.as_ref()?;
+        let function = &self.functions.get(&number)?.function;
+        let itself = task.function == number && function.limits.concurrency <= 1;
+        itself.then(|| {
+            let text = format!(
+                "expected a --concurrency of at least 2: {} calls itself, and one call of it at a \
+                 time would wait for itself; deploy it with more",
+                function.name
+            );
+            Answer::refused(Refusal::CannotBeMade, text)
+        })
     }
 }

@@ -2,41 +2,93 @@
 //! functions have more to do.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
 
 use super::timers::{Sleeper, arm};
-use super::{Origin, Outside, Warm, Worker};
-use crate::cell::call::{Answer, Call};
+use super::{MAX_QUEUED_CALLS, Origin, Outside, Warm, Worker};
+use crate::cell::call::{Answer, Call, Refusal};
 
 /// Queued calls of one function that a slot serves while other functions wait for a slot.
 const MAX_IN_A_ROW: u32 = 64;
 
-/// A call from outside that waits for a slot.
+/// Longest time that a chained call waits for a slot: those that hold the slots may all wait for
+/// calls like it, and then none would ever become free.
+const MAX_CHAINED_WAIT: Duration = Duration::from_secs(1);
+
+/// A call that waits for a slot.
 pub(super) struct Queued {
     pub(super) call: Call,
     pub(super) origin: Origin,
+    /// How long it waits.
+    pub(super) until: Instant,
     /// Its place in the order in which calls came, over all functions.
     pub(super) order: u64,
 }
 
 impl<O: Outside> Worker<O> {
-    /// Answers queued calls whose deadline has passed.
+    /// Lets a call wait for a slot, those that were chained before all others: their callers hold
+    /// slots meanwhile.
+    pub(super) fn queue(&mut self, number: u32, call: Call, origin: Origin) {
+        let Some(warm) = self.functions.get(&number) else { return };
+        if warm.queue.len() >= MAX_QUEUED_CALLS {
+            let why = format!("{MAX_QUEUED_CALLS} calls wait for one");
+            let answer = self.no_room(&warm.function, &why);
+            return self.deliver(origin, answer);
+        }
+        let until = match origin {
+            Origin::Outside(_) => call.deadline,
+            Origin::Parent(_) => call.deadline.min(Instant::now() + MAX_CHAINED_WAIT),
+        };
+        let Some(warm) = self.functions.get_mut(&number) else { return };
+        let before = |waiting: &Queued| waiting.call.depth > 0;
+        let chained = call.depth > 0;
+        let at = if chained { warm.queue.partition_point(before) } else { warm.queue.len() };
+        self.arrived += 1;
+        warm.queue.insert(at, Queued { call, origin, until, order: self.arrived });
+        self.queued += 1;
+        arm(&mut self.timers, &mut warm.timer, Sleeper::Queue(number), until);
+    }
+
+    /// Ends a call that waits, if it does. It is answered like any other: who counts the calls of
+    /// this worker is not who has gone.
+    pub(super) fn cancel_queued(&mut self, origin: Origin) {
+        let mut cancelled = 0;
+        for warm in self.functions.values_mut() {
+            let before = warm.queue.len();
+            warm.queue.retain(|waiting| waiting.origin != origin);
+            cancelled += before - warm.queue.len();
+        }
+        self.queued -= cancelled;
+        if cancelled > 0 {
+            let text = "the call was cancelled while it waited for a slot";
+            self.deliver(origin, Answer::refused(Refusal::Cancelled, text));
+        }
+    }
+
+    /// Answers queued calls that have waited long enough.
     pub(super) fn expire(&mut self, number: u32, now: Instant) {
         let Some(warm) = self.functions.get_mut(&number) else { return };
         warm.timer = None;
         let queue = std::mem::take(&mut warm.queue);
         let (late, kept): (VecDeque<_>, _) =
-            queue.into_iter().partition(|waiting| waiting.call.deadline <= now);
+            queue.into_iter().partition(|waiting| waiting.until <= now);
         warm.queue = kept;
         self.queued -= late.len();
-        if let Some(next) = warm.queue.iter().map(|waiting| waiting.call.deadline).min() {
+        if let Some(next) = warm.queue.iter().map(|waiting| waiting.until).min() {
             arm(&mut self.timers, &mut warm.timer, Sleeper::Queue(number), next);
         }
-        for Queued { origin, .. } in late {
-            let text = "the call's deadline passed while it waited for a slot";
-            self.deliver(origin, Answer::message(Outcome::TimedOut, text));
+        let function = Arc::clone(&warm.function);
+        for Queued { call, origin, until, .. } in late {
+            let answer = if until < call.deadline {
+                self.no_room(&function, "a chained call does not wait for one that may wait for it")
+            } else {
+                let text = "the call's deadline passed while it waited for a slot";
+                Answer::message(Outcome::TimedOut, text)
+            };
+            self.deliver(origin, answer);
         }
         self.forget(number);
     }
@@ -49,14 +101,15 @@ impl<O: Outside> Worker<O> {
         let others = self.queued > warm.queue.len();
         warm.in_a_row = if others { warm.in_a_row + 1 } else { 0 };
         let yields = warm.in_a_row > MAX_IN_A_ROW;
-        let fits = warm.queue.front().is_some_and(|waiting| waiting.call.mode == mode);
-        if fits
-            && !yields
-            && let Some(Queued { call, origin, .. }) = warm.queue.pop_front()
+        let front = warm.queue.front().filter(|waiting| waiting.call.mode == mode && !yields);
+        if let Some(depth) = front.map(|waiting| waiting.call.depth)
+            && self.take_turn(number, depth)
+            && let Some(waiting) = self.pop_queued(number)
         {
-            self.queued -= 1;
-            return self.begin(index, call, origin);
+            return self.begin(index, waiting.call, waiting.origin);
         }
+        let Some(task) = self.tasks[index as usize].as_mut() else { return };
+        let Some(warm) = self.functions.get_mut(&number) else { return };
         warm.in_a_row = 0;
         if warm.named {
             task.idle = true;
@@ -88,10 +141,19 @@ impl<O: Outside> Worker<O> {
 
     /// The oldest queued call of a function, and a slot for it.
     fn next_queued(&mut self, number: u32) -> Option<(u32, Queued)> {
-        let mode = self.functions.get(&number)?.queue.front()?.call.mode;
-        let task = self.idle_task(number, mode).or_else(|| self.make_room(number, mode))?;
+        let waiting = self.pop_queued(number)?;
+        if let Some(task) = self.place_for(number, &waiting.call) {
+            return Some((task, waiting));
+        }
+        self.queued += 1;
+        self.functions.get_mut(&number)?.queue.push_front(waiting);
+        None
+    }
+
+    /// Takes the oldest queued call of a function.
+    pub(super) fn pop_queued(&mut self, number: u32) -> Option<Queued> {
         let waiting = self.functions.get_mut(&number)?.queue.pop_front()?;
         self.queued -= 1;
-        Some((task, waiting))
+        Some(waiting)
     }
 }

@@ -87,8 +87,11 @@ impl CellLink {
     fn chain_reply(self: &Arc<Self>, worker: usize, number: u64) -> Reply {
         let link = Arc::clone(self);
         Box::new(move |answer| {
-            let head = ToCell::Chained { number, outcome: answer.outcome as i32 };
-            link.tell(worker, &head, &[&answer.body]);
+            let chained = |outcome| ToCell::Chained { number, outcome: outcome as i32 };
+            if !link.tell(worker, &chained(answer.outcome), &[&answer.body]) {
+                // No room for the body: its parent hears that, and does not wait for it.
+                link.tell(worker, &chained(Outcome::Lost), &[]);
+            }
         })
     }
 }

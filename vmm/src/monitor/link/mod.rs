@@ -21,6 +21,7 @@ use faaslet_ring::{Bell, MonitorEnd};
 use faaslet_sandbox::aio::{AsyncChild, AsyncSocket};
 use faaslet_sandbox::cgroup::{Cgroup, Cgroups};
 use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::time::MissedTickBehavior;
 
 use super::caller::Caller;
 use super::lock::lock;
@@ -32,6 +33,9 @@ pub use start::CellSpec;
 pub(super) use worker::NotSent;
 pub use worker::WorkerCounts;
 use worker::{MAX_MESSAGES_AT_ONCE, TellError, WorkerLink};
+
+/// How often calls are looked for that have no answer though their deadline has passed.
+const LATE_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// See the module's documentation.
 pub struct CellLink {
@@ -96,6 +100,8 @@ impl CellLink {
             });
         }
         let link = Arc::clone(self);
+        tokio::spawn(async move { link.watch().await });
+        let link = Arc::clone(self);
         tokio::spawn(async move {
             tokio::select! {
                 () = link.end.notified() => child.get().kill(),
@@ -109,6 +115,46 @@ impl CellLink {
             link.close(&why);
             link.events.ended(&link, &why);
         });
+    }
+
+    /// Answers calls that the cell should have answered long ago, and ends a cell that has gone
+    /// silent meanwhile.
+    async fn watch(&self) {
+        let mut every = tokio::time::interval(LATE_CHECK_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let closed = self.closed.notified();
+            if self.has_ended() {
+                return;
+            }
+            tokio::select! {
+                () = closed => return,
+                _ = every.tick() => {}
+            }
+            if self.in_flight() > 0 && self.end_late() {
+                tracing::error!(
+                    tenant = self.tenant,
+                    pid = self.pid,
+                    "cell is silent; it is ended"
+                );
+                self.kill();
+            }
+        }
+    }
+
+    /// Answers late calls; whether their worker was silent meanwhile.
+    fn end_late(&self) -> bool {
+        let now = Instant::now();
+        let mut silent = false;
+        for worker in &self.workers {
+            let (late, unheard) = worker.take_late(now);
+            silent |= unheard;
+            for caller in late {
+                let text = "its deadline passed, and its cell did not say that it was stopped";
+                caller.answer(Answer::message(Outcome::TimedOut, text));
+            }
+        }
+        silent
     }
 
     /// Takes messages of one worker, whenever its bell rings, until the cell ends.
@@ -215,11 +261,15 @@ impl CellLink {
         (0..self.workers.len()).min_by_key(load).unwrap_or(0)
     }
 
-    /// Tells a worker something that nobody waits for: a cell that cannot take it has ended, or is
-    /// ended by its calls' deadlines.
-    fn tell(&self, worker: usize, head: &ToCell, payload: &[&[u8]]) {
-        if let Err(TellError::Broken(broken)) = self.workers[worker].tell(head, payload) {
-            self.broken(&broken.to_string());
+    /// Tells a worker something; whether there was room for it. A cell whose ring is broken ends.
+    fn tell(&self, worker: usize, head: &ToCell, payload: &[&[u8]]) -> bool {
+        match self.workers[worker].tell(head, payload) {
+            Ok(()) => true,
+            Err(TellError::Refused(_)) => false,
+            Err(TellError::Broken(broken)) => {
+                self.broken(&broken.to_string());
+                true
+            }
         }
     }
 

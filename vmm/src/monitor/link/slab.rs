@@ -64,6 +64,19 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Takes out the values that `which` says.
+    pub(super) fn take_those(&mut self, which: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        for at in 0..self.places.len() {
+            let place = &self.places[at];
+            if place.value.as_ref().is_some_and(&which) {
+                let number = u64::from(place.generation) << 32 | at as u64;
+                taken.extend(self.take(number));
+            }
+        }
+        taken
+    }
+
     /// Takes all values out.
     pub(super) fn take_all(&mut self) -> Vec<T> {
         self.free.clear();
@@ -102,6 +115,16 @@ mod tests {
         }
         assert_eq!(slab.take_all().len(), 1);
         assert!(!slab.has(number));
+    }
+
+    #[test]
+    fn values_are_taken_out_by_what_they_are() {
+        let mut slab = Slab::new(8);
+        let numbers: Vec<_> = (0..6).map(|value| slab.insert(value).unwrap()).collect();
+        assert_eq!(slab.take_those(|value| value % 2 == 1), [1, 3, 5]);
+        let left: Vec<_> = numbers.iter().map(|number| slab.take(*number)).collect();
+        assert_eq!(left, [Some(0), None, Some(2), None, Some(4), None]);
+        assert!(slab.is_empty());
     }
 
     #[test]

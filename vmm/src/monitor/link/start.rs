@@ -23,6 +23,8 @@ pub struct CellSpec {
     pub workers: usize,
     /// Slots of each worker.
     pub slots: usize,
+    /// Whether it runs without a fence that this machine cannot put up.
+    pub strictness: Strictness,
     /// Name of its cgroup, the same for each cell of a tenant of this folder, so that a group that
     /// a killed monitor left over is used again.
     pub group: String,
@@ -45,13 +47,13 @@ pub(super) struct Started {
 pub(super) async fn start(spec: &CellSpec, cgroups: &Cgroups) -> Result<Started, CellError> {
     let failed = |error: &dyn std::fmt::Display| CellError::Start(error.to_string());
     let begun = Instant::now();
-    let group = group(spec, cgroups);
+    let group = group(spec, cgroups)?;
     let mut child = spawn(&Spec {
         role: ROLE.into(),
-        arguments: Vec::new(),
+        arguments: vec![spec.strictness.word().into()],
         log: None,
         cgroup: group.as_ref(),
-        strictness: Strictness::Degrade,
+        strictness: spec.strictness,
     })
     .map_err(|error| failed(&error))?;
     let socket = child.take_socket().ok_or_else(|| failed(&"it has no socket"))?;
@@ -79,12 +81,16 @@ fn rings(workers: usize) -> Result<(Vec<MonitorEnd>, Vec<RingFds>), CellError> {
     Ok(pairs)
 }
 
-fn group(spec: &CellSpec, cgroups: &Cgroups) -> Option<Cgroup> {
-    match cgroups.create(&spec.group, &spec.cgroup) {
-        Ok(group) => Some(group),
-        Err(error) => {
-            tracing::debug!(tenant = spec.tenant, %error, "cell without a cgroup");
-            None
+/// A missing cgroup is a missing fence.
+fn group(spec: &CellSpec, cgroups: &Cgroups) -> Result<Option<Cgroup>, CellError> {
+    match (cgroups.create(&spec.group, &spec.cgroup), spec.strictness) {
+        (Ok(group), _) => Ok(Some(group)),
+        (Err(error), Strictness::Require) => Err(CellError::Start(format!(
+            "no cgroup: {error}; start the monitor with --sandbox degrade to run cells without"
+        ))),
+        (Err(error), Strictness::Degrade) => {
+            tracing::warn!(tenant = spec.tenant, %error, "cell without a cgroup");
+            Ok(None)
         }
     }
 }

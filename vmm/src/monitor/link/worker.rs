@@ -4,7 +4,8 @@
 //! Whoever holds the second may take the first, never the other way round.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use faaslet_ring::{Broken, Consumer, Producer, PushError};
 
@@ -18,6 +19,10 @@ use crate::wire::{self, CallHead, ToCell, Warm};
 pub(super) const MAX_IN_FLIGHT: usize = 65_536;
 /// Messages taken off one ring before others get their turn.
 pub(super) const MAX_MESSAGES_AT_ONCE: usize = 256;
+
+/// Time beyond its deadline in which a call must be answered: a cell stops a call within a time
+/// slice, so one that takes longer is no cell that works.
+const ANSWER_MARGIN: Duration = Duration::from_secs(2);
 
 /// Counts of a worker, as it told them last.
 #[derive(Debug, Default, Clone, Copy)]
@@ -39,6 +44,9 @@ pub(super) struct WorkerLink {
     to: Mutex<To>,
     from: Mutex<From>,
     in_flight: AtomicUsize,
+    started: Instant,
+    /// When it said something last, after `started`.
+    heard_ms: AtomicU64,
     pub(super) counts: Mutex<WorkerCounts>,
     /// Idle slots by function, as it told them last.
     pub(super) warm: Mutex<Vec<Warm>>,
@@ -46,11 +54,18 @@ pub(super) struct WorkerLink {
 
 struct To {
     producer: Producer,
-    waiting: Slab<Caller>,
+    waiting: Slab<Waiting>,
     /// The last head that was encoded.
     head: Vec<u8>,
     /// Invariant: once it is set, nothing waits.
     ended: bool,
+}
+
+/// A call that was sent.
+struct Waiting {
+    caller: Caller,
+    /// When its worker should have answered it.
+    until: Instant,
 }
 
 struct From {
@@ -83,6 +98,8 @@ impl WorkerLink {
             to: Mutex::new(to),
             from: Mutex::new(From { consumer, message: Vec::new() }),
             in_flight: AtomicUsize::new(0),
+            started: Instant::now(),
+            heard_ms: AtomicU64::new(0),
             counts: Mutex::default(),
             warm: Mutex::default(),
         }
@@ -99,10 +116,13 @@ impl WorkerLink {
         if to.ended {
             return Err(NotSent::Ended(caller));
         }
-        let number = to.waiting.insert(caller).map_err(|caller| {
-            let text = format!("{MAX_IN_FLIGHT} calls are in flight already; try again later");
-            NotSent::Refused(caller, Answer::refused(Refusal::Overloaded, text))
-        })?;
+        let until = Instant::now() + Duration::from_micros(head.deadline_us) + ANSWER_MARGIN;
+        let number = to.waiting.insert(Waiting { caller, until }).map_err(
+            |Waiting { caller, .. }| {
+                let text = format!("{MAX_IN_FLIGHT} calls are in flight already; try again later");
+                NotSent::Refused(caller, Answer::refused(Refusal::Overloaded, text))
+            },
+        )?;
         head.number = number;
         let told = to.tell(&ToCell::Call(head), &parts);
         let Err(error) = told else {
@@ -110,7 +130,7 @@ impl WorkerLink {
             return Ok(number);
         };
         // It was put in under this lock.
-        let Some(caller) = to.waiting.take(number) else { return Ok(number) };
+        let Some(Waiting { caller, .. }) = to.waiting.take(number) else { return Ok(number) };
         Err(match error {
             TellError::Refused(answer) => NotSent::Refused(caller, answer),
             TellError::Broken(broken) => NotSent::Broken(caller, broken),
@@ -137,7 +157,7 @@ impl WorkerLink {
 
     /// Takes a call out that waits for its answer.
     pub(super) fn take(&self, number: u64) -> Option<Caller> {
-        let caller = lock(&self.to).waiting.take(number)?;
+        let Waiting { caller, .. } = lock(&self.to).waiting.take(number)?;
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
         Some(caller)
     }
@@ -152,7 +172,17 @@ impl WorkerLink {
         let mut to = lock(&self.to);
         to.ended = true;
         self.in_flight.store(0, Ordering::Relaxed);
-        to.waiting.take_all()
+        to.waiting.take_all().into_iter().map(|waiting| waiting.caller).collect()
+    }
+
+    /// Takes out the calls that should have been answered before `now`, and says whether the worker
+    /// has said nothing at all since the deadline of one passed.
+    pub(super) fn take_late(&self, now: Instant) -> (Vec<Caller>, bool) {
+        let late = lock(&self.to).waiting.take_those(|waiting| waiting.until < now);
+        self.in_flight.fetch_sub(late.len(), Ordering::Relaxed);
+        let heard = self.started + Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
+        let silent = late.iter().any(|waiting| heard + ANSWER_MARGIN < waiting.until);
+        (late.into_iter().map(|waiting| waiting.caller).collect(), silent)
     }
 
     /// Sends nothing from now on, if nothing waits; otherwise it says no.
@@ -188,6 +218,10 @@ impl WorkerLink {
             each(message)?;
             taken += 1;
         }
+        if taken > 0 {
+            let heard = self.started.elapsed().as_millis() as u64;
+            self.heard_ms.store(heard, Ordering::Relaxed);
+        }
         Ok(taken)
     }
 
@@ -206,7 +240,13 @@ impl To {
         for (part, bytes) in parts[1..].iter_mut().zip(payload) {
             *part = bytes;
         }
-        self.producer.push(&parts).map_err(|error| match error {
+        // What carries nothing is small: a cancelled call, an answer that was lost.
+        let small = payload.iter().all(|bytes| bytes.is_empty());
+        let pushed = match (small, head) {
+            (_, ToCell::Call(_)) | (false, _) => self.producer.push(&parts),
+            (true, _) => self.producer.push_small(&parts),
+        };
+        pushed.map_err(|error| match error {
             PushError::Broken(broken) => TellError::Broken(broken),
             PushError::TooLong { .. } => refused(Refusal::TooLarge, error.to_string()),
             PushError::Full { .. } => refused(Refusal::Overloaded, error.to_string()),

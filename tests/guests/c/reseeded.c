@@ -1,0 +1,3 @@
+// seeded.c with its FAASLET_MAIN, seeded again after each restore.
+#define RESEED
+#include "seeded.c"
