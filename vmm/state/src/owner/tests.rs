@@ -105,6 +105,7 @@ fn a_value_in_memory_is_lost_by_name_or_saved() {
             desk.owner.restore(desk.now, record).unwrap();
         }
         desk.owner.start();
+        desk.sequence = 100;
         desk
     };
     let saved: Vec<Record> = first.owner.save().collect();
