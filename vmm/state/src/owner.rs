@@ -126,6 +126,7 @@ impl Owner {
                 self.outbox.reply(token, Reply::Failed(failure), Payload::default(), after);
             }
         }
+        self.forget_gone();
     }
 
     /// The batch that an answer about what was asked shows.
@@ -136,7 +137,14 @@ impl Owner {
         if let Body::List { .. } | Body::End { .. } = &*asked.body {
             return Some(Ticket(self.outbox.next_ticket().0 - 1));
         }
-        self.tenants.entry(asked.tenant, asked.key).and_then(|entry| entry.after)
+        let entry = self.tenants.entry(asked.tenant, asked.key)?;
+        // A change that is sent again shows what it did, not what others did meanwhile.
+        let stamp = asked.body.change();
+        let kept = stamp.and_then(|stamp| Some((stamp.sequence, entry.done.get(&stamp.session)?)));
+        match kept {
+            Some((sequence, kept)) if kept.done.sequence == sequence => kept.after,
+            _ => entry.after,
+        }
     }
 
     fn may_answer(&self, now: Instant) -> bool {
@@ -166,7 +174,7 @@ impl Owner {
             if self.sessions.has_ended(session) {
                 return Err(Failure::Ended);
             }
-            self.sessions.renew(session, now + self.config.lease);
+            self.sessions.renew(session, now, self.config.lease);
         }
         let id = Id { tenant: self.tenants.name(asked.tenant), key };
         match &*asked.body {
@@ -176,7 +184,7 @@ impl Owner {
             Body::Unlock { stamp, fence, abandoned } => {
                 self.unlock(&id, *stamp, *fence, *abandoned)
             }
-            body if body.change().is_some() => self.change(now, &id, body, payload).map(Some),
+            body if body.change().is_some() => self.change(now, &id, body, payload, token),
             body => self.read(now, &id, body).map(Some),
         }
     }
@@ -187,7 +195,7 @@ impl Owner {
             return Err(Failure::Limit { what: "sessions in one request".to_owned(), limit });
         }
         for session in sessions {
-            self.sessions.renew(*session, now + self.config.lease);
+            self.sessions.renew(*session, now, self.config.lease);
         }
         Ok(Some(alone(Reply::Done)))
     }
@@ -211,7 +219,7 @@ impl Owner {
     /// batches.
     pub fn storage_failed(&mut self, ticket: Ticket, why: &str) {
         self.take_back(ticket, why);
-        self.outbox.failed(ticket, why);
+        self.outbox.failed(ticket);
     }
 
     /// When to call [`Owner::handle_timeout`].

@@ -6,6 +6,8 @@ use crate::host::HostId;
 
 /// Most sessions whose last answers are kept for one value.
 pub const MAX_SESSIONS_PER_VALUE: usize = 1024;
+/// And of how many more it is remembered that they were refused; others get no answer.
+pub const MAX_REFUSED_PER_VALUE: usize = 1024;
 /// Most sessions that an owner knows.
 pub const MAX_SESSIONS: usize = 65_536;
 /// How many sessions that ended are remembered, to refuse what comes late.
@@ -28,6 +30,8 @@ pub const MAX_OPEN_PER_SESSION: usize = 1024;
 pub const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// The answer to a session that was silent for so long may go, where room is needed.
 pub const SILENT: Duration = Duration::from_secs(600);
+/// How long silent sessions are not looked for again, when there is no room for another.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug)]

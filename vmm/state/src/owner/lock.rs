@@ -1,5 +1,6 @@
 //! Requests about locks, and what happens when sessions fall silent or end.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::config::{Fault, MAX_WAIT};
@@ -7,6 +8,7 @@ use super::locks::{Answers, Asked, Held};
 use super::outbox::Outbox;
 use super::read::close;
 use super::record::{Id, Record};
+use super::sessions::too_many;
 use super::{Answer, Entry, Owner, OwnerConfig, Payload, alone};
 use crate::message::{Failure, LockMode, Reply, SessionId, Stamp};
 use crate::version::Version;
@@ -22,7 +24,9 @@ impl Owner {
     ) -> Answer {
         self.tenants.get(id).ok_or(Failure::NotFound)?.value()?;
         let session = lock.0.session;
-        self.sessions.note(session, id)?;
+        if !self.note(now, session, id) {
+            return Err(too_many());
+        }
         self.sessions.lease(session, now + self.config.lease);
         let shard = id.key.shard(&id.tenant);
         let entry = self.tenants.make(id);
@@ -133,8 +137,32 @@ impl Owner {
     pub(super) fn end(&mut self, session: SessionId) {
         self.abandon(session);
         let known = self.sessions.end(session);
+        self.clear(session, known.at);
+    }
+
+    /// Notes that something is kept for the session at `id`, if need be in the place of sessions
+    /// that were silent for long; whether there is room.
+    pub(super) fn note(&mut self, now: Instant, session: SessionId, id: &Id) -> bool {
+        if !self.sessions.has_room(session) {
+            for silent in self.sessions.silent(now) {
+                let known = self.sessions.forget(silent);
+                self.clear(silent, known.at);
+            }
+        }
+        self.sessions.note(now, session, id)
+    }
+
+    /// No answer is kept for the session at `id` any more; locks may be.
+    pub(super) fn unnote(&mut self, session: SessionId, id: &Id) {
+        if !self.tenants.get(id).is_some_and(|entry| entry.locks.concerns(session)) {
+            self.sessions.unnote(session, id);
+        }
+    }
+
+    /// Nothing is kept for the session any more.
+    fn clear(&mut self, session: SessionId, ids: BTreeSet<Id>) {
         let mut batch = Vec::new();
-        for id in known.at {
+        for id in ids {
             let Some(entry) = self.tenants.get_mut(&id) else { continue };
             entry.locks.forget(session);
             if entry.done.remove(&session).is_some() {
@@ -143,6 +171,21 @@ impl Owner {
         }
         if !batch.is_empty() {
             self.outbox.persist(batch);
+        }
+    }
+
+    /// Forgets the oldest keys without a value, where there are too many: what is kept for
+    /// retries of their changes goes with them.
+    pub(super) fn forget_gone(&mut self) {
+        while let Some((id, entry)) = self.tenants.forget_gone(self.outbox.settled()) {
+            let mut batch = Vec::new();
+            for (session, _) in entry.done {
+                self.sessions.unnote(session, &id);
+                batch.push(Record::Done(id.clone(), session, None));
+            }
+            if !batch.is_empty() {
+                self.outbox.persist(batch);
+            }
         }
     }
 }

@@ -1,3 +1,7 @@
+mod changes;
+mod rooms;
+mod storage;
+
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -61,6 +65,12 @@ impl Desk {
         assert_eq!(replies.len(), 1, "{replies:?}");
         let (_, reply, payload) = replies.remove(0);
         (reply, payload)
+    }
+
+    /// What comes of a request while the disk does not answer.
+    fn outputs_unstored(&mut self, body: Body, payload: &[u8], token: u64) -> Vec<Output> {
+        self.send(body, payload, token);
+        std::iter::from_fn(|| self.owner.poll_output(self.now)).collect()
     }
 
     fn create(&mut self, durability: Durability, renew: bool) -> Reply {
