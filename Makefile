@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FAASLET := $(CARGO_TARGET_DIR)/release/faaslet
 
-.PHONY: help demo test lint bench fuzz deny soak build guests toolchain clean
+.PHONY: help demo test lint bench fuzz deny soak chaos build guests toolchain clean
 
 help: ## lists the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -42,6 +42,9 @@ deny: ## licences, bans, sources and known vulnerabilities of dependencies; inst
 soak: build guests ## their long forms: a million resets, 10,000 handshakes
 	FAASLET_RESETS=1000000 FAASLET_MODEL_STEPS=100000 FAASLET_HANDSHAKES=10000 \
 		cargo test --release --workspace -- --include-ignored
+
+chaos: ## FAASLET_SEEDS=20000 histories of state: lost messages, crashes, owners that sleep, full disks
+	FAASLET_SEEDS=$${FAASLET_SEEDS:-20000} cargo test --release --workspace --test simulation -- --nocapture
 
 build: ## the faaslet binary
 	cargo build --release --workspace --all-targets

@@ -120,8 +120,55 @@ fn owners(len: usize) {
     });
 }
 
+/// A small push and a small pull as a host carries them: heads written, checked, read, answered.
+fn wire() {
+    let mut owner = Owner::new(OwnerConfig::of(HostId(1)));
+    (0..SHARDS).for_each(|shard| owner.own(shard, Epoch(1)));
+    for durability in [Durability::Memory, Durability::Durable] {
+        let key = format!("{durability:?}");
+        let spec = Spec::new(Element::U64, Rule::Sum, durability, 1 << 20).expect("a valid spec");
+        let mut sequence = 0;
+        let mut stamp = || {
+            sequence += 1;
+            Stamp { session: SessionId(1), sequence }
+        };
+        let mut changes = Vec::new();
+        delta::diff(&spec, Chunk(0), &[0; 8], &1_u64.to_le_bytes(), &mut changes);
+        carry(&mut owner, &key, Body::Create { spec, renew: false, stamp: stamp() }, &[]);
+        measure(&format!("wire and owner: push of 8 bytes, {key}"), || {
+            let push = Body::Push { stamp: stamp(), expected: None, fence: None, len: 8 };
+            carry(&mut owner, &key, push, &changes);
+        });
+        measure(&format!("wire and owner: pull of 8 bytes, {key}"), || {
+            let ranges = vec![PullRange { first: 0, count: 1, since: Version::NONE }];
+            carry(&mut owner, &key, Body::Pull { ranges, at: None }, &[]);
+        });
+    }
+}
+
+/// Asks by bytes, and reads the answer from bytes.
+fn carry(owner: &mut Owner, key: &str, body: Body, payload: &[u8]) {
+    let now = Instant::now();
+    let request = Request { tenant: "t".into(), key: key.into(), epoch: Epoch(1), body };
+    let head = request.to_bytes().expect("a request can be written");
+    let read = Request::access(&head).and_then(Asked::try_from).expect("and read");
+    owner.handle_request(now, &read, payload, 0);
+    while let Some(output) = owner.poll_output(now) {
+        match output {
+            Output::Reply { reply, .. } => {
+                let head = reply.to_bytes().expect("a reply can be written");
+                let reply = Reply::from_bytes(&head).expect("and read");
+                assert!(!matches!(reply, Reply::Failed(_)), "{reply:?}");
+            }
+            Output::Persist { ticket, .. } => owner.persisted(ticket),
+            Output::Dropped { .. } => {}
+        }
+    }
+}
+
 fn main() {
     deltas();
+    wire();
     for len in [8, 4096, CHUNK] {
         owners(len);
     }

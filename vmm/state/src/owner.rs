@@ -69,8 +69,9 @@ pub struct Owner {
 /// An answer that is given at once, or one that comes later.
 type Answer = Result<Option<(Reply, Payload)>, Failure>;
 
-fn now_is(reply: Reply) -> Answer {
-    Ok(Some((reply, Payload::default())))
+/// A reply without payload.
+fn alone(reply: Reply) -> (Reply, Payload) {
+    (reply, Payload::default())
 }
 
 impl Owner {
@@ -125,32 +126,44 @@ impl Owner {
                 self.outbox.reply(token, Reply::Failed(failure), Payload::default(), after);
             }
         }
+        self.forget_gone();
     }
 
     /// The batch that an answer about what was asked shows.
     fn shown(&self, asked: &Asked<'_>) -> Option<Ticket> {
-        if self.config.faults.ignore_storage {
+        if self.config.leaves_out(Fault::IgnoreStorage) {
             return None;
         }
         if let Body::List { .. } | Body::End { .. } = &*asked.body {
             return Some(Ticket(self.outbox.next_ticket().0 - 1));
         }
-        self.tenants.entry(asked.tenant, asked.key).and_then(|entry| entry.after)
+        let entry = self.tenants.entry(asked.tenant, asked.key)?;
+        // A change that is sent again shows what it did, not what others did meanwhile.
+        let stamp = asked.body.change();
+        let kept = stamp.and_then(|stamp| Some((stamp.sequence, entry.done.get(&stamp.session)?)));
+        match kept {
+            Some((sequence, kept)) if kept.done.sequence == sequence => kept.after,
+            _ => entry.after,
+        }
     }
 
     fn may_answer(&self, now: Instant) -> bool {
         let margin = self.config.margin;
-        self.config.faults.ignore_lease
+        self.config.leaves_out(Fault::IgnoreLease)
             || self.lease_until.is_none_or(|until| now + margin <= until)
     }
 
     fn answer(&mut self, now: Instant, asked: &Asked<'_>, payload: &[u8], token: u64) -> Answer {
         match &*asked.body {
             Body::Renew { sessions } => return self.renew(now, sessions),
-            Body::End { session } => return self.end(*session),
+            Body::End { session } => {
+                self.end(*session);
+                return Ok(Some(alone(Reply::Done)));
+            }
             Body::List { after, limit } => {
                 let shards = &self.shards;
-                return self.tenants.list(asked.tenant, asked.key, after, *limit, shards);
+                let listed = self.tenants.list(asked.tenant, asked.key, after, *limit, shards);
+                return Ok(Some(listed));
             }
             _ => {}
         }
@@ -161,7 +174,7 @@ impl Owner {
             if self.sessions.has_ended(session) {
                 return Err(Failure::Ended);
             }
-            self.sessions.renew(session, now + self.config.lease);
+            self.sessions.renew(session, now, self.config.lease);
         }
         let id = Id { tenant: self.tenants.name(asked.tenant), key };
         match &*asked.body {
@@ -171,7 +184,7 @@ impl Owner {
             Body::Unlock { stamp, fence, abandoned } => {
                 self.unlock(&id, *stamp, *fence, *abandoned)
             }
-            body if body.change().is_some() => self.change(now, &id, body, payload).map(Some),
+            body if body.change().is_some() => self.change(now, &id, body, payload, token),
             body => self.read(now, &id, body).map(Some),
         }
     }
@@ -182,9 +195,9 @@ impl Owner {
             return Err(Failure::Limit { what: "sessions in one request".to_owned(), limit });
         }
         for session in sessions {
-            self.sessions.renew(*session, now + self.config.lease);
+            self.sessions.renew(*session, now, self.config.lease);
         }
-        now_is(Reply::Done)
+        Ok(Some(alone(Reply::Done)))
     }
 
     /// The next thing to do. At its time `now` an answer may go out: do not keep it.
@@ -206,7 +219,7 @@ impl Owner {
     /// batches.
     pub fn storage_failed(&mut self, ticket: Ticket, why: &str) {
         self.take_back(ticket, why);
-        self.outbox.failed(ticket, why);
+        self.outbox.failed(ticket);
     }
 
     /// When to call [`Owner::handle_timeout`].

@@ -126,6 +126,7 @@ struct Attempt {
     request: RequestId,
     to: HostId,
     at: Instant,
+    epoch: Epoch,
 }
 
 /// See the module's documentation. `P` is what payloads are kept in: cheap to clone.
@@ -290,7 +291,7 @@ impl<P: Clone + Default> Session<P> {
         self.last_attempt += 1;
         let attempt = AttemptId(self.last_attempt);
         pending.attempts.push(attempt);
-        self.attempts.insert(attempt, Attempt { request: id, to, at: now });
+        self.attempts.insert(attempt, Attempt { request: id, to, at: now, epoch });
         self.wake(id, now + pause);
         Some(Transmit { to, attempt, head, payload })
     }

@@ -1,5 +1,6 @@
 //! Hostile bytes: what the fuzz targets check, for a bounded number of seeded inputs that are
 //! almost right. `FAASLET_SEED` repeats a run.
+#![allow(clippy::unwrap_used)]
 
 #[path = "../../../tests/fuzz/oracles/state_changes.rs"]
 mod changes;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::config::MAX_UNSTORED_BYTES;
-use super::entry::{Kept, State};
+use super::config::{Fault, MAX_SESSIONS_PER_VALUE, MAX_UNSTORED_BYTES};
+use super::entry::{Room, State};
 use super::record::{Batch, Done, Head, Id, Record};
 use super::undo::Before;
 use super::value::{Change, Value};
-use super::{Entry, Owner, Payload, malformed};
+use super::{Answer, Entry, Owner, alone, malformed};
 use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::delta;
 use crate::message::{Body, Failure, MAX_PAYLOAD_BYTES, MAX_PUSH_CHUNKS, Reply, Stamp};
@@ -35,22 +35,40 @@ impl Owner {
         id: &Id,
         body: &Body,
         payload: &[u8],
-    ) -> Result<(Reply, Payload), Failure> {
+        token: u64,
+    ) -> Answer {
         let Some(stamp) = body.change() else { return Err(malformed(&"found no change")) };
+        let session = stamp.session;
         let entry = self.tenants.make(id);
-        if !self.config.faults.ignore_dedup
+        if !self.config.leaves_out(Fault::IgnoreDedup)
             && let Some(reply) = entry.answered(now, stamp)
         {
-            return Ok((reply, Payload::default()));
+            return Ok(Some(alone(reply)));
         }
-        self.sessions.note(stamp.session, id)?;
-        if let Some(other) = self.tenants.make(id).make_room(now, stamp.session)? {
-            self.sessions.unnote(other, id);
-            self.outbox.persist(vec![Record::Done(id.clone(), other, None)]);
+        if !self.note(now, session, id) {
+            // Without a record of a refusal, what comes late could be applied after it.
+            self.outbox.drop_request(token);
+            return Ok(None);
+        }
+        match self.tenants.make(id).make_room(now, session) {
+            Room::There => {}
+            Room::From(silent) => {
+                self.unnote(silent, id);
+                self.outbox.persist(vec![Record::Done(id.clone(), silent, None)]);
+            }
+            Room::ForRefusal => return Err(self.keep_out(now, id, stamp)),
+            Room::Nowhere => {
+                self.unnote(session, id);
+                self.outbox.drop_request(token);
+                return Ok(None);
+            }
         }
         match self.prepare(id, body, payload) {
-            Ok((becomes, reply)) => self.make_true(now, id, stamp, becomes, &reply),
-            Err(failure) => self.keep(now, id, stamp, &Reply::Failed(failure.clone())),
+            Ok((becomes, reply)) => self.make_true(now, id, stamp, becomes, reply),
+            Err(failure) => {
+                self.keep(now, id, stamp, Reply::Failed(failure.clone()));
+                Err(failure)
+            }
         }
     }
 
@@ -73,7 +91,7 @@ impl Owner {
             return self.create(id, *spec, *renew);
         }
         let next = self.shards.next(id.key.shard(&id.tenant));
-        let ignore_fence = self.config.faults.ignore_fence;
+        let ignore_fence = self.config.leaves_out(Fault::IgnoreFence);
         let entry = self.tenants.make(id);
         let check = |expected, fence| check(entry, expected, fence, ignore_fence);
         let prepared = match body {
@@ -129,70 +147,79 @@ impl Owner {
         id: &Id,
         stamp: Stamp,
         becomes: Becomes,
-        reply: &Reply,
-    ) -> Result<(Reply, Payload), Failure> {
-        let ticket = self.outbox.next_ticket();
-        let settled = self.outbox.settled();
-        let mut batch = Batch::new();
-        let mut reply = reply.clone();
-        match becomes {
-            Becomes::Same => return self.keep(now, id, stamp, &reply),
-            Becomes::Made(spec) => {
-                let value = Value::new(spec, self.shards.next(id.key.shard(&id.tenant)), now);
-                reply = Reply::Value(value.stat());
-                batch.push(Record::Head(id.clone(), Some(value.head(value.is_durable()))));
-                let before = self.tenants.update(id, |entry| {
-                    std::mem::replace(&mut entry.state, State::There(Box::new(value)))
-                });
-                self.undo.note(ticket, id, Before::State(before));
-            }
-            Becomes::Deleted => {
-                let before = self.tenants.update(id, |entry| std::mem::take(&mut entry.state));
-                batch.extend(without(id, &before));
-                self.undo.note(ticket, id, Before::State(before));
-                self.refuse_waiting(id, &Failure::NotFound);
-            }
-            Becomes::Changed(change) => {
-                let bodies = change.bodies.clone();
-                let head = self.tenants.update(id, |entry| {
-                    let open = std::mem::take(&mut entry.open);
-                    let head = entry.value_mut().map(|value| {
-                        let ticket = if value.is_durable() { ticket } else { settled };
-                        value.put(now, change, ticket);
-                        value.collect(now, settled, &open);
-                        value.head(true)
-                    });
-                    entry.open = open;
-                    head
-                })?;
-                if head.spec.durability() == crate::spec::Durability::Memory {
-                    return self.keep(now, id, stamp, &reply);
-                }
-                batch.extend(changed(id, &head, bodies));
-                self.undo.note(ticket, id, Before::Version);
-            }
+        reply: Reply,
+    ) -> Answer {
+        let (mut batch, reply) = match becomes {
+            Becomes::Same => (Batch::new(), reply),
+            Becomes::Made(spec) => self.make(now, id, spec),
+            Becomes::Deleted => (self.delete(id), reply),
+            Becomes::Changed(change) => (self.put(now, id, change)?, reply),
+        };
+        if batch.is_empty() {
+            // The answer is kept in memory alone, as what it tells is there alone.
+            self.keep(now, id, stamp, reply.clone());
+            return Ok(Some(alone(reply)));
         }
         let done = Done { sequence: stamp.sequence, reply: reply.clone() };
         batch.push(Record::Done(id.clone(), stamp.session, Some(done.clone())));
+        let ticket = self.outbox.persist(batch);
         let entry = self.tenants.make(id);
         entry.after = Some(ticket);
-        entry.done.insert(stamp.session, Kept { done, at: now });
-        self.undo.note(ticket, id, Before::Done(stamp.session));
-        self.outbox.persist(batch);
-        Ok((reply, Payload::default()))
+        entry.keep(now, stamp.session, done);
+        Ok(Some(alone(reply)))
     }
 
-    /// Keeps an answer in memory alone: a refusal, or one about a value that is there alone.
-    fn keep(
-        &mut self,
-        now: Instant,
-        id: &Id,
-        stamp: Stamp,
-        reply: &Reply,
-    ) -> Result<(Reply, Payload), Failure> {
-        let done = Done { sequence: stamp.sequence, reply: reply.clone() };
-        self.tenants.make(id).done.insert(stamp.session, Kept { done, at: now });
-        Ok((reply.clone(), Payload::default()))
+    fn make(&mut self, now: Instant, id: &Id, spec: Spec) -> (Batch, Reply) {
+        let value = Value::new(spec, self.shards.next(id.key.shard(&id.tenant)), now);
+        let reply = Reply::Value(value.stat());
+        let batch = vec![Record::Head(id.clone(), Some(value.head(value.is_durable())))];
+        let made = State::There(Box::new(value));
+        let before = self.tenants.update(id, |entry| std::mem::replace(&mut entry.state, made));
+        self.undo.note(self.outbox.next_ticket(), id, Before::State(before));
+        (batch, reply)
+    }
+
+    fn delete(&mut self, id: &Id) -> Batch {
+        let before = self.tenants.update(id, |entry| std::mem::take(&mut entry.state));
+        let batch = without(id, &before);
+        self.undo.note(self.outbox.next_ticket(), id, Before::State(before));
+        self.refuse_waiting(id, &Failure::NotFound);
+        batch
+    }
+
+    /// Puts a new version; what of it is to be stored.
+    fn put(&mut self, now: Instant, id: &Id, change: Change) -> Result<Batch, Failure> {
+        let (ticket, settled) = (self.outbox.next_ticket(), self.outbox.settled());
+        let durable = self.tenants.make(id).value()?.is_durable();
+        let bodies = if durable { change.bodies.clone() } else { Vec::new() };
+        let head = self.tenants.update(id, |entry| {
+            let Entry { state: State::There(value), open, .. } = entry else {
+                return Err(Failure::NotFound);
+            };
+            value.put(now, change, if durable { ticket } else { settled });
+            value.collect(now, settled, open);
+            Ok(value.head(true))
+        })?;
+        if !durable {
+            return Ok(Batch::new());
+        }
+        self.undo.note(ticket, id, Before::Version);
+        Ok(changed(id, &head, bodies).collect())
+    }
+
+    /// Keeps an answer in memory alone.
+    fn keep(&mut self, now: Instant, id: &Id, stamp: Stamp, reply: Reply) {
+        let done = Done { sequence: stamp.sequence, reply };
+        self.tenants.make(id).keep(now, stamp.session, done);
+    }
+
+    /// Refuses a session for which there is no room, once and for all for this stamp.
+    fn keep_out(&mut self, now: Instant, id: &Id, stamp: Stamp) -> Failure {
+        let limit = MAX_SESSIONS_PER_VALUE as u64;
+        let failure = Failure::Limit { what: "sessions that change one value".to_owned(), limit };
+        let done = Done { sequence: stamp.sequence, reply: Reply::Failed(failure.clone()) };
+        self.tenants.make(id).keep_out(now, stamp.session, done);
+        failure
     }
 }
 

@@ -6,6 +6,8 @@ use crate::host::HostId;
 
 /// Most sessions whose last answers are kept for one value.
 pub const MAX_SESSIONS_PER_VALUE: usize = 1024;
+/// And of how many more it is remembered that they were refused; others get no answer.
+pub const MAX_REFUSED_PER_VALUE: usize = 1024;
 /// Most sessions that an owner knows.
 pub const MAX_SESSIONS: usize = 65_536;
 /// How many sessions that ended are remembered, to refuse what comes late.
@@ -28,6 +30,8 @@ pub const MAX_OPEN_PER_SESSION: usize = 1024;
 pub const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// The answer to a session that was silent for so long may go, where room is needed.
 pub const SILENT: Duration = Duration::from_secs(600);
+/// How long silent sessions are not looked for again, when there is no room for another.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// See the module's documentation.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +50,7 @@ pub struct OwnerConfig {
     pub bytes: u64,
     /// Nothing, but in tests of the tests.
     #[doc(hidden)]
-    pub faults: Faults,
+    pub fault: Option<Fault>,
 }
 
 impl OwnerConfig {
@@ -59,21 +63,25 @@ impl OwnerConfig {
             values_per_tenant: 1 << 20,
             bytes_per_tenant: 1 << 30,
             bytes: 4 << 30,
-            faults: Faults::default(),
+            fault: None,
         }
+    }
+
+    pub(super) fn leaves_out(&self, check: Fault) -> bool {
+        self.fault == Some(check)
     }
 }
 
-/// Checks that are left out, so that tests can show that they would notice.
+/// A check that is left out, so that tests can show that they would notice.
 #[doc(hidden)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
     /// Take any push for one under the current lock.
-    pub ignore_fence: bool,
+    IgnoreFence,
     /// Take any request for a new one.
-    pub ignore_dedup: bool,
+    IgnoreDedup,
     /// Answer before the batch is stored.
-    pub ignore_storage: bool,
+    IgnoreStorage,
     /// Answer after the owner's own lease.
-    pub ignore_lease: bool,
+    IgnoreLease,
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::config::{MAX_SESSIONS_PER_VALUE, SILENT};
+use super::config::{MAX_REFUSED_PER_VALUE, MAX_SESSIONS_PER_VALUE, SILENT};
 use super::locks::Locks;
 use super::record::{Done, Ticket};
 use super::tenants::Usage;
@@ -43,6 +43,23 @@ pub(super) struct Entry {
 pub(super) struct Kept {
     pub(super) done: Done,
     pub(super) at: Instant,
+    /// The batch that it waits for.
+    pub(super) after: Option<Ticket>,
+    /// It refuses a session for which there was no room.
+    pub(super) is_outside: bool,
+}
+
+/// Whether the answer to one more session can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It can.
+    There,
+    /// It can, as that of a silent session went.
+    From(SessionId),
+    /// A refusal can: what comes late of a session that was refused must not be applied.
+    ForRefusal,
+    /// Not even that.
+    Nowhere,
 }
 
 impl Entry {
@@ -82,25 +99,39 @@ impl Entry {
         Some(if is_last { kept.done.reply.clone() } else { Reply::Failed(Failure::Stale) })
     }
 
-    /// Makes room for the answer to one more session; which session's went for it.
-    pub(super) fn make_room(
-        &mut self,
-        now: Instant,
-        session: SessionId,
-    ) -> Result<Option<SessionId>, Failure> {
-        if self.done.len() < MAX_SESSIONS_PER_VALUE || self.done.contains_key(&session) {
-            return Ok(None);
+    /// Keeps an answer that waits for what is here now.
+    pub(super) fn keep(&mut self, now: Instant, session: SessionId, done: Done) {
+        let after = self.after;
+        self.done.insert(session, Kept { done, at: now, after, is_outside: false });
+    }
+
+    /// Keeps the refusal of a session for which there is no room.
+    pub(super) fn keep_out(&mut self, now: Instant, session: SessionId, done: Done) {
+        self.done.insert(session, Kept { done, at: now, after: None, is_outside: true });
+    }
+
+    /// What was kept and waits for a batch from `ticket` on is not so: it could not be stored.
+    pub(super) fn fail(&mut self, ticket: Ticket, why: &str) {
+        for kept in self.done.values_mut().filter(|kept| kept.after >= Some(ticket)) {
+            kept.done.reply = Reply::Failed(Failure::Storage { why: why.to_owned() });
         }
-        let oldest = self.done.iter().min_by_key(|(_, kept)| kept.at);
+    }
+
+    /// Makes room for the answer to a session.
+    pub(super) fn make_room(&mut self, now: Instant, session: SessionId) -> Room {
+        let known = self.done.get(&session).is_some_and(|kept| !kept.is_outside);
+        if known || self.done.len() < MAX_SESSIONS_PER_VALUE {
+            return Room::There;
+        }
+        let others = self.done.iter().filter(|(other, _)| **other != session);
+        let oldest = others.min_by_key(|(_, kept)| kept.at);
         let silent = oldest.filter(|(_, kept)| now.saturating_duration_since(kept.at) >= SILENT);
-        let Some(session) = silent.map(|(session, _)| *session) else {
-            let limit = MAX_SESSIONS_PER_VALUE as u64;
-            return Err(Failure::Limit {
-                what: "sessions that change one value".to_owned(),
-                limit,
-            });
-        };
-        self.done.remove(&session);
-        Ok(Some(session))
+        if let Some(silent) = silent.map(|(silent, _)| *silent) {
+            self.done.remove(&silent);
+            return Room::From(silent);
+        }
+        let may_be_kept_out = self.done.contains_key(&session)
+            || self.done.len() < MAX_SESSIONS_PER_VALUE + MAX_REFUSED_PER_VALUE;
+        if may_be_kept_out { Room::ForRefusal } else { Room::Nowhere }
     }
 }

@@ -1,13 +1,15 @@
 //! Requests about locks, and what happens when sessions fall silent or end.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::config::MAX_WAIT;
+use super::config::{Fault, MAX_WAIT};
 use super::locks::{Answers, Asked, Held};
 use super::outbox::Outbox;
 use super::read::close;
 use super::record::{Id, Record};
-use super::{Answer, Entry, Owner, OwnerConfig, Payload, now_is};
+use super::sessions::too_many;
+use super::{Answer, Entry, Owner, OwnerConfig, Payload, alone};
 use crate::message::{Failure, LockMode, Reply, SessionId, Stamp};
 use crate::version::Version;
 
@@ -22,14 +24,16 @@ impl Owner {
     ) -> Answer {
         self.tenants.get(id).ok_or(Failure::NotFound)?.value()?;
         let session = lock.0.session;
-        self.sessions.note(session, id)?;
+        if !self.note(now, session, id) {
+            return Err(too_many());
+        }
         self.sessions.lease(session, now + self.config.lease);
         let shard = id.key.shard(&id.tenant);
         let entry = self.tenants.make(id);
         let wait = Duration::from_micros(wait_us).min(MAX_WAIT);
         let asked = entry.locks.ask(now, lock, wait, token, &mut || self.shards.next(shard));
         match asked {
-            Asked::Granted(held) => now_is(granted(&self.config, entry, &held)),
+            Asked::Granted(held) => Ok(Some(alone(granted(&self.config, entry, &held)))),
             Asked::Refused(failure) => Err(failure),
             Asked::Waits => {
                 self.wake(id);
@@ -47,13 +51,17 @@ impl Owner {
     ) -> Answer {
         let Some(entry) = self.tenants.get_mut(id) else {
             let unknown = fence == Version::NONE;
-            return if unknown { now_is(Reply::Done) } else { Err(Failure::LockLost { fence }) };
+            return if unknown {
+                Ok(Some(alone(Reply::Done)))
+            } else {
+                Err(Failure::LockLost { fence })
+            };
         };
         let tokens = entry.locks.give_back(stamp, fence, abandoned)?;
         let answers = tokens.into_iter().map(|token| (token, Err(Failure::NotLocked)));
         self.tell(id, answers.collect());
         self.grant(id);
-        now_is(Reply::Done)
+        Ok(Some(alone(Reply::Done)))
     }
 
     /// Grants what is free now.
@@ -126,11 +134,35 @@ impl Owner {
     }
 
     /// The session ends by its own word.
-    pub(super) fn end(&mut self, session: SessionId) -> Answer {
+    pub(super) fn end(&mut self, session: SessionId) {
         self.abandon(session);
         let known = self.sessions.end(session);
+        self.clear(session, known.at);
+    }
+
+    /// Notes that something is kept for the session at `id`, if need be in the place of sessions
+    /// that were silent for long; whether there is room.
+    pub(super) fn note(&mut self, now: Instant, session: SessionId, id: &Id) -> bool {
+        if !self.sessions.has_room(session) {
+            for silent in self.sessions.silent(now) {
+                let known = self.sessions.forget(silent);
+                self.clear(silent, known.at);
+            }
+        }
+        self.sessions.note(now, session, id)
+    }
+
+    /// No answer is kept for the session at `id` any more; locks may be.
+    pub(super) fn unnote(&mut self, session: SessionId, id: &Id) {
+        if !self.tenants.get(id).is_some_and(|entry| entry.locks.concerns(session)) {
+            self.sessions.unnote(session, id);
+        }
+    }
+
+    /// Nothing is kept for the session any more.
+    fn clear(&mut self, session: SessionId, ids: BTreeSet<Id>) {
         let mut batch = Vec::new();
-        for id in known.at {
+        for id in ids {
             let Some(entry) = self.tenants.get_mut(&id) else { continue };
             entry.locks.forget(session);
             if entry.done.remove(&session).is_some() {
@@ -140,7 +172,21 @@ impl Owner {
         if !batch.is_empty() {
             self.outbox.persist(batch);
         }
-        now_is(Reply::Done)
+    }
+
+    /// Forgets the oldest keys without a value, where there are too many: what is kept for
+    /// retries of their changes goes with them.
+    pub(super) fn forget_gone(&mut self) {
+        while let Some((id, entry)) = self.tenants.forget_gone(self.outbox.settled()) {
+            let mut batch = Vec::new();
+            for (session, _) in entry.done {
+                self.sessions.unnote(session, &id);
+                batch.push(Record::Done(id.clone(), session, None));
+            }
+            if !batch.is_empty() {
+                self.outbox.persist(batch);
+            }
+        }
     }
 }
 
@@ -164,6 +210,6 @@ fn send(
         Ok(held) => granted(config, entry, &held),
         Err(failure) => Reply::Failed(failure),
     };
-    let after = entry.after.filter(|_| !config.faults.ignore_storage);
+    let after = entry.after.filter(|_| !config.leaves_out(Fault::IgnoreStorage));
     outbox.reply(token, reply, Payload::default(), after);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::record::{Batch, Ticket, batch_bytes};
-use crate::message::{Failure, Reply};
+use crate::message::Reply;
 use crate::payload::Payload;
 
 /// What an owner wants done.
@@ -103,16 +103,16 @@ impl Outbox {
         }
     }
 
-    /// Takes back all batches from `ticket` on; whose answers become failures.
-    pub(super) fn failed(&mut self, ticket: Ticket, why: &str) {
+    /// Takes back all batches from `ticket` on. Who waits for them gets no answer, and asks again:
+    /// by then what it asked for is refused, or is what it was before.
+    pub(super) fn failed(&mut self, ticket: Ticket) {
         self.persisted(Ticket(ticket.0.saturating_sub(1)));
         self.settle(self.last);
         self.ready.retain(
             |output| !matches!(output, Output::Persist { ticket: other, .. } if *other >= ticket),
         );
         for (token, ..) in std::mem::take(&mut self.held).into_values().flatten() {
-            let reply = Reply::Failed(Failure::Storage { why: why.to_owned() });
-            self.ready.push_back(Output::Reply { token, reply, payload: Payload::default() });
+            self.drop_request(token);
         }
     }
 

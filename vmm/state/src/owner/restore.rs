@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use super::Owner;
-use super::config::MAX_SESSIONS_PER_VALUE;
-use super::entry::{Kept, State};
+use super::entry::{Room, State};
 use super::record::{Batch, Done, Id, Record};
 use super::value::Value;
 use crate::chunk::Chunk;
@@ -66,8 +65,8 @@ impl Owner {
 
     fn restore_done(&mut self, now: Instant, id: &Id, session: SessionId, done: Done) {
         let entry = self.tenants.make(id);
-        if entry.done.len() < MAX_SESSIONS_PER_VALUE && self.sessions.note(session, id).is_ok() {
-            entry.done.insert(session, Kept { done, at: now });
+        if entry.make_room(now, session) == Room::There && self.sessions.note(now, session, id) {
+            entry.keep(now, session, done);
         }
     }
 

@@ -2,9 +2,9 @@
 //! locks hold, and which have ended.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::config::{MAX_ENDED_SESSIONS, MAX_OPEN_PER_SESSION, MAX_SESSIONS};
+use super::config::{LOOK_AGAIN, MAX_ENDED_SESSIONS, MAX_OPEN_PER_SESSION, MAX_SESSIONS, SILENT};
 use super::record::Id;
 use crate::message::{Failure, SessionId};
 use crate::version::Version;
@@ -12,6 +12,8 @@ use crate::version::Version;
 /// One session.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// When it was heard of last.
+    heard: Option<Instant>,
     /// Until when its locks and open versions hold; `None` where it has none.
     pub(super) until: Option<Instant>,
     /// Where answers are kept for it, or locks.
@@ -37,6 +39,13 @@ pub(super) struct Sessions {
     /// Invariant: the same as `ended`, in the order in which they ended.
     ended_in_order: VecDeque<SessionId>,
     timers: BTreeSet<(Instant, Timer)>,
+    /// When silent sessions are looked for again, at the earliest.
+    look_again: Option<Instant>,
+}
+
+/// There are too many sessions.
+pub(super) fn too_many() -> Failure {
+    Failure::Limit { what: "sessions".to_owned(), limit: MAX_SESSIONS as u64 }
 }
 
 impl Sessions {
@@ -49,30 +58,48 @@ impl Sessions {
     }
 
     /// The session is alive.
-    pub(super) fn renew(&mut self, session: SessionId, until: Instant) {
-        if let Some(lease) = self.known.get_mut(&session).and_then(|known| known.until.as_mut()) {
-            *lease = until.max(*lease);
+    pub(super) fn renew(&mut self, session: SessionId, now: Instant, lease: Duration) {
+        let Some(known) = self.known.get_mut(&session) else { return };
+        known.heard = Some(now);
+        if let Some(until) = &mut known.until {
+            *until = (now + lease).max(*until);
         }
     }
 
-    /// Notes that something is kept for the session at `id`.
-    pub(super) fn note(&mut self, session: SessionId, id: &Id) -> Result<(), Failure> {
-        self.room(session)?;
+    /// Notes that something is kept for the session at `id`; not without room.
+    pub(super) fn note(&mut self, now: Instant, session: SessionId, id: &Id) -> bool {
+        if !self.has_room(session) {
+            return false;
+        }
         let known = self.known.entry(session).or_default();
+        known.heard = Some(now);
         if !known.at.contains(id) {
             known.at.insert(id.clone());
         }
-        Ok(())
+        true
     }
 
-    fn room(&mut self, session: SessionId) -> Result<(), Failure> {
-        if self.known.len() < MAX_SESSIONS || self.known.contains_key(&session) {
-            return Ok(());
+    pub(super) fn has_room(&self, session: SessionId) -> bool {
+        self.known.len() < MAX_SESSIONS || self.known.contains_key(&session)
+    }
+
+    /// The sessions that were silent for long and hold nothing. Looked for now and then only.
+    pub(super) fn silent(&mut self, now: Instant) -> Vec<SessionId> {
+        if self.look_again.is_some_and(|at| now < at) {
+            return Vec::new();
         }
-        self.known.retain(|_, known| !known.at.is_empty() || known.until.is_some());
-        let limit = MAX_SESSIONS as u64;
-        let full = self.known.len() >= MAX_SESSIONS;
-        if full { Err(Failure::Limit { what: "sessions".to_owned(), limit }) } else { Ok(()) }
+        self.look_again = Some(now + LOOK_AGAIN);
+        let is_silent = |known: &Known| {
+            let heard = known.heard.map(|heard| now.saturating_duration_since(heard));
+            known.until.is_none() && heard.is_none_or(|silence| silence >= SILENT)
+        };
+        let silent = self.known.iter().filter(|(_, known)| is_silent(known));
+        silent.map(|(session, _)| *session).collect()
+    }
+
+    /// Forgets a session, which may come again; what was known of it.
+    pub(super) fn forget(&mut self, session: SessionId) -> Known {
+        self.known.remove(&session).unwrap_or_default()
     }
 
     /// Nothing is kept for the session at `id` any more.
@@ -85,7 +112,7 @@ impl Sessions {
         }
     }
 
-    /// From now on the session has something that goes when it is silent.
+    /// From now on a session that is known has something that goes when it is silent.
     pub(super) fn lease(&mut self, session: SessionId, until: Instant) {
         let known = self.known.entry(session).or_default();
         if known.until.is_none() {
@@ -101,7 +128,9 @@ impl Sessions {
         id: &Id,
         version: Version,
     ) -> Result<bool, Failure> {
-        self.room(session)?;
+        if !self.has_room(session) {
+            return Err(too_many());
+        }
         let known = self.known.entry(session).or_default();
         let limit = MAX_OPEN_PER_SESSION;
         if known.open.len() >= limit && !known.open.contains(&(id.clone(), version)) {
@@ -126,7 +155,7 @@ impl Sessions {
         {
             self.ended.remove(&oldest);
         }
-        self.known.remove(&session).unwrap_or_default()
+        self.forget(session)
     }
 
     /// Wakes the waits of a value at another time than before.

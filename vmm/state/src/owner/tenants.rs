@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::Payload;
 use super::config::{MAX_GONE, OwnerConfig};
 use super::entry::{Entry, State};
-use super::record::Id;
+use super::record::{Id, Ticket};
 use super::shards::Shards;
-use super::{Answer, Payload};
 use crate::key::Key;
 use crate::message::{Failure, MAX_LISTED, Reply};
 use crate::payload::write_name;
@@ -64,24 +64,29 @@ impl Tenants {
     pub(super) fn make(&mut self, id: &Id) -> &mut Entry {
         let known = self.get(id).is_some();
         if !known {
-            self.gone(id);
+            self.gone.push_back(id.clone());
         }
         let tenant = self.tenants.entry(id.tenant.clone()).or_default();
         tenant.entries.entry(id.key.clone()).or_default()
     }
 
-    /// The key has no value; the oldest such keys are forgotten.
-    pub(super) fn gone(&mut self, id: &Id) {
-        self.gone.push_back(id.clone());
-        if self.gone.len() <= MAX_GONE {
-            return;
+    /// Forgets the oldest key without a value, if there are too many; what was kept of it.
+    pub(super) fn forget_gone(&mut self, settled: Ticket) -> Option<(Id, Entry)> {
+        while self.gone.len() > MAX_GONE {
+            let id = self.gone.front()?;
+            let idle = |entry: &Entry| matches!(entry.state, State::Gone) && entry.locks.is_free();
+            match self.get(id) {
+                Some(entry) if entry.after > Some(settled) => return None,
+                Some(entry) if idle(entry) => {
+                    let id = self.gone.pop_front()?;
+                    let tenant = self.tenants.get_mut(&id.tenant)?;
+                    let entry = tenant.entries.remove(&id.key)?;
+                    return Some((id, entry));
+                }
+                _ => drop(self.gone.pop_front()),
+            }
         }
-        let Some(id) = self.gone.pop_front() else { return };
-        let Some(tenant) = self.tenants.get_mut(&id.tenant) else { return };
-        let idle = |entry: &Entry| matches!(entry.state, State::Gone) && entry.locks.is_free();
-        if tenant.entries.get(&id.key).is_some_and(idle) {
-            tenant.entries.remove(&id.key);
-        }
+        None
     }
 
     /// Whether the tenant may have one more value.
@@ -123,7 +128,7 @@ impl Tenants {
         let updated = update(entry);
         let after = entry.usage();
         if before.values > after.values {
-            self.gone(id);
+            self.gone.push_back(id.clone());
         }
         self.count(id, before, after);
         updated
@@ -144,7 +149,7 @@ impl Tenants {
         after: &str,
         limit: u32,
         shards: &Shards,
-    ) -> Answer {
+    ) -> (Reply, Payload) {
         let mut names = Vec::new();
         let mut left = limit.min(MAX_LISTED);
         let from = if after >= prefix { Bound::Excluded(after) } else { Bound::Included(prefix) };
@@ -158,12 +163,11 @@ impl Tenants {
                 continue;
             }
             if left == 0 {
-                return Ok(Some((Reply::Listed { more: true }, names.into())));
+                return (Reply::Listed { more: true }, names.into());
             }
             left -= 1;
             write_name(&mut names, key);
         }
-        let names: Payload = names.into();
-        Ok(Some((Reply::Listed { more: false }, names)))
+        (Reply::Listed { more: false }, names.into())
     }
 }

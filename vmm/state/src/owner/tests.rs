@@ -1,3 +1,7 @@
+mod changes;
+mod rooms;
+mod storage;
+
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -63,6 +67,12 @@ impl Desk {
         (reply, payload)
     }
 
+    /// What comes of a request while the disk does not answer.
+    fn outputs_unstored(&mut self, body: Body, payload: &[u8], token: u64) -> Vec<Output> {
+        self.send(body, payload, token);
+        std::iter::from_fn(|| self.owner.poll_output(self.now)).collect()
+    }
+
     fn create(&mut self, durability: Durability, renew: bool) -> Reply {
         let spec = Spec::new(Element::U8, Rule::Replace, durability, 1 << 20).unwrap();
         let spec = spec.retaining(Retention { versions: 2, age_s: 0 });
@@ -105,6 +115,7 @@ fn a_value_in_memory_is_lost_by_name_or_saved() {
             desk.owner.restore(desk.now, record).unwrap();
         }
         desk.owner.start();
+        desk.sequence = 100;
         desk
     };
     let saved: Vec<Record> = first.owner.save().collect();

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use super::Owner;
 use super::entry::State;
 use super::record::{Id, Ticket};
-use crate::message::{Failure, Reply, SessionId};
 
 /// What was before a change.
 #[derive(Debug)]
@@ -14,8 +13,6 @@ pub(super) enum Before {
     Version,
     /// Another value, or none.
     State(State),
-    /// The answer to this session had not been given.
-    Done(SessionId),
 }
 
 /// See the module's documentation.
@@ -45,19 +42,17 @@ impl Undo {
 impl Owner {
     pub(super) fn take_back(&mut self, from: Ticket, why: &str) {
         while let Some((id, before)) = self.undo.pop(from) {
-            self.tenants.update(&id, |entry| match before {
-                Before::State(state) => entry.state = state,
-                Before::Version => {
-                    if let Ok(value) = entry.value_mut() {
-                        value.undo();
+            self.tenants.update(&id, |entry| {
+                match before {
+                    Before::State(state) => entry.state = state,
+                    Before::Version => {
+                        if let Ok(value) = entry.value_mut() {
+                            value.undo();
+                        }
                     }
                 }
-                Before::Done(session) => {
-                    // Sent again, or late, it is refused as it was.
-                    if let Some(kept) = entry.done.get_mut(&session) {
-                        kept.done.reply = Reply::Failed(Failure::Storage { why: why.to_owned() });
-                    }
-                }
+                // Sent again, or late, what followed from it is refused.
+                entry.fail(from, why);
             });
         }
     }

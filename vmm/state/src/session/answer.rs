@@ -10,18 +10,34 @@ use crate::version::Epoch;
 impl<P: Clone + Default> Session<P> {
     /// An answer has come. Of attempts that are not known any more it is left aside.
     pub fn handle_reply(&mut self, now: Instant, attempt: AttemptId, reply: Reply, payload: P) {
-        let Some(Attempt { request, to, at }) = self.attempts.remove(&attempt) else { return };
+        let Some(Attempt { request, to, at, epoch: asked_in }) = self.attempts.remove(&attempt)
+        else {
+            return;
+        };
         if let Reply::Failed(Failure::NotOwner { owner, epoch }) = reply {
-            return self.follow(now, request, to, HostId(owner), epoch);
+            let asked = Route { owner: to, epoch: asked_in };
+            return self.follow(now, request, asked, Route { owner: HostId(owner), epoch });
         }
         if now.saturating_duration_since(at) > self.config.margin {
             return self.send_again(now, request);
+        }
+        if matches!(reply, Reply::Failed(_)) && self.is_overtaken(request, asked_in) {
+            return;
         }
         let result = match reply {
             Reply::Failed(failure) => Err(failure.into()),
             reply => Ok((reply, payload)),
         };
         self.finish(now, request, result);
+    }
+
+    /// Whether a change was sent in a later epoch too. A refusal of an earlier one says nothing
+    /// then: refusals are not stored, so the later owner may apply it.
+    fn is_overtaken(&self, id: RequestId, epoch: Epoch) -> bool {
+        let pending = self.requests.get(&id);
+        pending.is_some_and(|pending| {
+            pending.request.body.change().is_some() && pending.request.epoch > epoch
+        })
     }
 
     /// The stream of an attempt has ended without an answer.
@@ -41,13 +57,13 @@ impl<P: Clone + Default> Session<P> {
     }
 
     /// A host that does not own the shard has named another, or a later epoch of its own.
-    fn follow(&mut self, now: Instant, id: RequestId, to: HostId, owner: HostId, epoch: Epoch) {
+    fn follow(&mut self, now: Instant, id: RequestId, asked: Route, told: Route) {
         let Some(pending) = self.requests.get_mut(&id) else { return };
         pending.unanswered -= 1;
         pending.hops += 1;
         let hops = pending.hops;
         let Target::Shard(shard) = pending.target else { return self.pause(now, id) };
-        if owner == HostId::UNKNOWN {
+        if told.owner == HostId::UNKNOWN {
             return self.pause(now, id);
         }
         if hops > MAX_HOPS {
@@ -58,10 +74,9 @@ impl<P: Clone + Default> Session<P> {
             };
             return self.finish(now, id, Err(error));
         }
-        let learnt = self.routes.learn(shard, Route { owner, epoch });
-        // A host that was asked in an older epoch than is known by now may be asked again at once.
-        let stale =
-            self.routes.of(shard).is_some_and(|route| route.epoch > epoch || route.owner != to);
+        let learnt = self.routes.learn(shard, told);
+        // What was asked before more was known is asked again at once.
+        let stale = self.routes.of(shard).is_some_and(|known| known != asked);
         if learnt || stale { self.send_again(now, id) } else { self.pause(now, id) }
     }
 
@@ -98,6 +113,10 @@ impl<P: Clone + Default> Session<P> {
         let (tenant, key) = (request.tenant.as_str(), request.key.as_str());
         match &result {
             Ok((reply, _)) => self.leases.answered(now, (tenant, key), &request.body, reply),
+            // What was sent before the attempt that was refused may still be granted.
+            Err(SessionError::Refused(_)) if pending.unanswered > 1 => {
+                self.give_back(now, tenant, key, &request.body);
+            }
             Err(SessionError::Refused(_)) => {}
             Err(_) if pending.unanswered > 0 => self.give_back(now, tenant, key, &request.body),
             Err(_) => {}
