@@ -96,6 +96,8 @@ struct Task {
     exchange: Exchange,
     function: u32,
     mode: Mode,
+    /// Most bytes of results that a call here may hold.
+    result_bytes: usize,
     /// Invariant: `Some` from the start of a call until its answer is delivered.
     origin: Option<Origin>,
     serial: u64,
@@ -104,11 +106,15 @@ struct Task {
     deadline: Instant,
     /// When its entry in the worker's timers runs out; it has one at most.
     timer: Option<Instant>,
+    /// Invariant: whether it stands in its function's list of idle slots.
+    idle: bool,
 }
 
 /// A function and its slots on this worker.
 struct Warm {
     function: Arc<Function>,
+    /// Invariant: whether it has its name, so that new calls reach it.
+    named: bool,
     idle: [Vec<u32>; 2],
     live: usize,
     queue: VecDeque<Queued>,
@@ -140,6 +146,8 @@ pub struct Worker<O> {
     tasks: Vec<Option<Task>>,
     vacant: Vec<u32>,
     ready: VecDeque<u32>,
+    /// Invariant: idle slots that go on to check themselves when nothing is ready.
+    checks: BTreeSet<u32>,
     /// Invariant: at most one for each task and each queue, so their number is bounded by theirs.
     timers: BTreeSet<(Instant, Sleeper)>,
     functions: BTreeMap<u32, Warm>,
@@ -164,6 +172,7 @@ impl<O: Outside> Worker<O> {
             tasks: Vec::new(),
             vacant: Vec::new(),
             ready: VecDeque::new(),
+            checks: BTreeSet::new(),
             timers: BTreeSet::new(),
             functions: BTreeMap::new(),
             names: HashMap::new(),
@@ -178,8 +187,12 @@ impl<O: Outside> Worker<O> {
     /// Lets calls reach `function`; a function of the same name gives its name up, and runs on
     /// for calls that it has begun.
     pub fn add(&mut self, function: Arc<Function>) {
-        self.names.insert(function.name.clone(), function.number);
+        let before = self.names.insert(function.name.clone(), function.number);
+        if let Some(warm) = before.and_then(|number| self.functions.get_mut(&number)) {
+            warm.named = false;
+        }
         let warm = Warm {
+            named: true,
             idle: [Vec::new(), Vec::new()],
             live: 0,
             queue: VecDeque::new(),
@@ -193,7 +206,7 @@ impl<O: Outside> Worker<O> {
     /// Takes a function away once its calls have ended; new calls do not reach it.
     pub fn remove(&mut self, number: u32) {
         let Some(warm) = self.functions.get_mut(&number) else { return };
-        if self.names.get(&warm.function.name) == Some(&number) {
+        if std::mem::take(&mut warm.named) {
             self.names.remove(&warm.function.name);
         }
         let idle: Vec<u32> = warm.idle.iter_mut().flat_map(std::mem::take).collect();
@@ -208,8 +221,7 @@ impl<O: Outside> Worker<O> {
     /// Lets go of a function that has no name and nothing left to do.
     fn forget(&mut self, number: u32) {
         let Some(warm) = self.functions.get(&number) else { return };
-        let named = self.names.get(&warm.function.name) == Some(&number);
-        if !named && warm.live == 0 && warm.queue.is_empty() {
+        if !warm.named && warm.live == 0 && warm.queue.is_empty() {
             let timer = warm.timer;
             self.functions.remove(&number);
             if let Some(at) = timer {
@@ -324,9 +336,10 @@ impl<O: Outside> Worker<O> {
             return;
         }
         let mut desk = task.exchange.desk();
-        let Some(result) = desk.results.get_mut(&parent.handle) else { return };
-        *result = Some(answer);
-        if matches!(desk.phase, Phase::Awaiting(handle, _) if handle == parent.handle) {
+        let limit = task.result_bytes;
+        if desk.results.arrive(parent.handle, answer, limit)
+            && matches!(desk.phase, Phase::Awaiting(handle, _) if handle == parent.handle)
+        {
             desk.phase = Phase::Runnable;
             self.ready.push_back(parent.task);
         }
@@ -334,12 +347,13 @@ impl<O: Outside> Worker<O> {
 
     /// Whether [`Worker::turn`] has something to do.
     pub fn busy(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.checks.is_empty()
     }
 
-    /// Polls one Faaslet; false when none is ready.
+    /// Polls one Faaslet; false when none is ready and none checks itself.
     pub fn turn(&mut self) -> bool {
-        let Some(task) = self.ready.pop_front() else { return false };
+        let next = self.ready.pop_front().or_else(|| self.checks.pop_first());
+        let Some(task) = next else { return false };
         self.poll(task);
         true
     }
@@ -382,6 +396,7 @@ impl<O: Outside> Worker<O> {
         {
             self.timers.remove(&(at, Sleeper::Task(task)));
         }
+        self.checks.remove(&task);
         self.vacant.push(task);
     }
 
@@ -410,6 +425,8 @@ impl<O: Outside> Worker<O> {
             depth: 0,
             deadline: now,
             timer: None,
+            idle: false,
+            result_bytes: warm.function.limits.result_bytes,
         };
         let index = self.vacant.pop().unwrap_or(self.tasks.len() as u32);
         if index as usize == self.tasks.len() {
@@ -428,6 +445,8 @@ impl<O: Outside> Worker<O> {
         task.id = call.id;
         task.depth = call.depth;
         task.deadline = call.deadline;
+        task.idle = false;
+        self.checks.remove(&index);
         let mut desk = task.exchange.desk();
         desk.phase = Phase::Runnable;
         desk.cancelled = false;
@@ -492,14 +511,24 @@ impl<O: Outside> Worker<O> {
             Phase::Awaiting(_, until) | Phase::Sleeping(until) => {
                 arm(&mut self.timers, &mut task.timer, Sleeper::Task(index), until);
             }
-            Phase::Idle => self.idle(index),
+            Phase::Idle | Phase::Checking => {
+                if phase == Phase::Checking {
+                    self.checks.insert(index);
+                }
+                if !task.idle {
+                    self.idle(index);
+                }
+            }
             Phase::Dead => self.dead(index),
         }
     }
 
     fn dead(&mut self, index: u32) {
         let Some(task) = self.tasks[index as usize].as_mut() else { return };
-        let (number, origin) = (task.function, task.origin.take());
+        let (number, origin, idle) = (task.function, task.origin.take(), task.idle);
+        if idle && let Some(warm) = self.functions.get_mut(&number) {
+            warm.idle.iter_mut().for_each(|list| list.retain(|other| *other != index));
+        }
         if let Some(origin) = origin {
             self.deliver(origin, Answer::message(Outcome::Lost, "the slot was lost"));
         }
