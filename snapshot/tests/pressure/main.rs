@@ -18,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 /// Resets in one run.
-const ROUNDS: u64 = 120;
+const ROUNDS: u64 = 60;
 /// Pages of the image: 12 MiB.
 const PAGES: u32 = 3072;
 /// Most pages that one call writes.

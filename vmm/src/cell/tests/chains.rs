@@ -94,7 +94,7 @@ fn a_parent_has_1024_calls_open_and_no_more_and_each_is_answered() {
 
 #[test]
 fn a_parent_holds_as_many_bytes_of_results_as_it_may() {
-    let mut bench = Bench::new(64);
+    let mut bench = Bench::new(1100);
     let limits = Limits { result_bytes: 10 * 18, ..Limits::default() };
     bench.add_text("parent", PARENT, limits);
     bench.add("child", &super::guest("echo"), Limits::default());
