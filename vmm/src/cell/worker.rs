@@ -31,8 +31,8 @@ use faaslet_snapshot::layout::Layout;
 use faaslet_snapshot::slot::Slot;
 
 use super::audit::Audit;
-use super::call::{Answer, Call, Entry, Mode};
-use super::exchange::{Chain, Exchange, LogLine, Phase, Target};
+use super::call::{Answer, Call, Mode};
+use super::exchange::{Chain, Exchange, LogLine, Phase};
 use super::faaslet::ScannerCell;
 use super::function::Function;
 use super::live::{Seat, live};
@@ -147,7 +147,7 @@ pub struct Worker<O> {
     tasks: Vec<Option<Task>>,
     vacant: Vec<u32>,
     ready: VecDeque<u32>,
-    /// Invariant: idle slots that go on to check themselves when nothing is ready.
+    /// Invariant: idle slots in the middle of a check of themselves.
     checks: BTreeSet<u32>,
     /// Invariant: at most one for each task and each queue, so their number is bounded by theirs.
     timers: BTreeSet<(Instant, Sleeper)>,
@@ -332,13 +332,20 @@ impl<O: Outside> Worker<O> {
 
     /// Whether [`Worker::turn`] has something to do.
     pub fn busy(&self) -> bool {
-        !self.ready.is_empty() || !self.checks.is_empty()
+        !self.ready.is_empty()
     }
 
-    /// Polls one Faaslet; false when none is ready and none checks itself.
+    /// Polls one Faaslet; false when none is ready.
     pub fn turn(&mut self) -> bool {
-        let next = self.ready.pop_front().or_else(|| self.checks.pop_first());
-        let Some(task) = next else { return false };
+        let Some(task) = self.ready.pop_front() else { return false };
+        self.poll(task);
+        true
+    }
+
+    /// Goes on with the check of one idle slot, for when there is nothing else to do; false when
+    /// there is none to go on with.
+    pub fn check(&mut self) -> bool {
+        let Some(task) = self.checks.pop_first() else { return false };
         self.poll(task);
         true
     }

@@ -192,15 +192,15 @@ impl Bench {
         drive(Faaslet::fork(slot(), function, &Exchange::default(), later())).unwrap()
     }
 
-    /// One turn of the worker, with its timers; false when nothing is ready.
+    /// One turn of the worker, with its timers; false when there is nothing to do.
     pub(crate) fn turn(&mut self) -> bool {
         self.worker.fire(Instant::now());
-        self.worker.turn()
+        self.worker.turn() || self.worker.check()
     }
 
     /// Runs until nothing is ready: answers are out, slots put back.
     pub(crate) fn settle(&mut self) {
-        while self.worker.turn() {}
+        while self.worker.turn() || self.worker.check() {}
     }
 
     pub(crate) fn submit(&mut self, function: u32, number: u64, call: Call) {
