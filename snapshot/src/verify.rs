@@ -10,6 +10,9 @@ use crate::dirty::{Found, PageList, Scanner};
 use crate::slot::{GrownMemory, Origin, Slot};
 use crate::sys;
 
+/// More pages than a slot has.
+pub const WHOLE: HostPages = HostPages(u64::MAX);
+
 /// What is wrong with a slot that should be as after a reset.
 #[derive(Debug, thiserror::Error)]
 pub enum Mismatch {
@@ -61,13 +64,30 @@ pub enum Mismatch {
 impl Slot {
     /// Checks the whole of a slot that was just mapped or reset.
     pub fn verify(&self, scanner: &mut Scanner) -> Result<(), Mismatch> {
+        self.verify_part(scanner, HostPages(0), WHOLE).map(|_| ())
+    }
+
+    /// Checks `most` pages of such a slot, from page `from` on, and says with which page to go on.
+    /// Nothing is left when the last page was among them: what lies behind it was checked as well.
+    pub fn verify_part(
+        &self,
+        scanner: &mut Scanner,
+        from: HostPages,
+        most: HostPages,
+    ) -> Result<Option<HostPages>, Mismatch> {
         if self.poisoned {
             return Err(Mismatch::Poisoned);
         }
         self.verify_shape()?;
-        self.verify_contents()?;
+        let end = self.accessible.host_pages();
+        let to = end.min(HostPages(from.0.saturating_add(most.0)));
+        self.verify_contents(from, to)?;
+        if to < end {
+            return Ok(Some(to));
+        }
         self.verify_nothing(scanner, self.accessible, self.layout.window_base())?;
-        self.verify_nothing(scanner, self.layout.window_base(), self.layout.reservation())
+        self.verify_nothing(scanner, self.layout.window_base(), self.layout.reservation())?;
+        Ok(None)
     }
 
     fn verify_shape(&self) -> Result<(), Mismatch> {
@@ -81,10 +101,10 @@ impl Slot {
         Err(Mismatch::Shape { size, expected, window_end: window_end.0 })
     }
 
-    fn verify_contents(&self) -> Result<(), Mismatch> {
+    fn verify_contents(&self, from: HostPages, to: HostPages) -> Result<(), Mismatch> {
         let (mut first, mut count) = (None, 0);
         let mut original = [0; HOST_PAGE_BYTES];
-        for page in 0..self.accessible.host_pages().0 {
+        for page in from.0..to.0 {
             let at = HostPages(page).bytes();
             original.fill(0);
             if let Origin::Image(image) = &self.origin

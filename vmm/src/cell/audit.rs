@@ -4,10 +4,15 @@
 //! What it is: one worker's tally, shared by the slots on its thread. What it is not: what keeps
 //! calls apart; that is the reset itself. A difference that an audit finds is a fault of ours: it
 //! is logged, counted, and the slot is remapped before anybody runs in it.
+//!
+//! A check is made in slices. The slot counts as idle between them: a call may have it, and the
+//! check goes on from where it was when the slot is put back again or nobody wants it. So no call
+//! waits for more than a slice, however large the image is.
 
 use std::cell::Cell;
 
-use faaslet_snapshot::bytes::Bytes;
+use faaslet_snapshot::bytes::{Bytes, HostPages};
+use faaslet_snapshot::verify::WHOLE;
 
 /// One in this many resets is checked unless said otherwise. A check of a 2 MiB image took 385 µs
 /// on a busy machine, which makes 94 ns a call; after one of a larger image the next waits longer.
@@ -15,6 +20,9 @@ pub const AUDIT_ONE_IN: u64 = 4096;
 
 /// An image up to this size leaves the time to the next check as it is.
 const SMALL: Bytes = Bytes::mib(2);
+
+/// Pages that are compared at a time.
+const SLICE: HostPages = HostPages(32);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -42,7 +50,8 @@ impl Default for Audit {
 }
 
 impl Audit {
-    /// Checks one in `one_in` slots from now on; 1 checks every one, 0 none.
+    /// Checks one in `one_in` slots from now on; 1 checks every one, and whole before its next
+    /// call, 0 none.
     pub fn set_one_in(&self, one_in: u64) {
         self.one_in.set(one_in);
         self.left.set(one_in);
@@ -62,6 +71,11 @@ impl Audit {
                 false
             }
         }
+    }
+
+    /// Pages to compare at a time.
+    pub(super) fn slice(&self) -> HostPages {
+        if self.one_in.get() == 1 { WHOLE } else { SLICE }
     }
 
     /// Puts the next check off after one of a large slot, so that checks cost each call the same.

@@ -5,18 +5,21 @@
 //! that it chains, their answers, and its own answer. The worker reads [`Exchange::phase`] after
 //! each poll and needs no wakers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::call::{Answer, Call};
 use super::limits::{MAX_LOG_LINE_BYTES, MAX_LOG_LINES};
+use super::results::Results;
 
 /// What the Faaslet is doing, as the worker must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Warm and reset: it can take a call.
     Idle,
+    /// The same, and polled without a call it goes on to compare itself with its image.
+    Checking,
     /// It wants to go on: it used up a time slice, or has just been given a call.
     Runnable,
     /// It waits for a chained call, at most until then.
@@ -72,8 +75,10 @@ pub struct Desk {
     pub answer: Option<Answer>,
     /// Calls that the Faaslet wants to make.
     pub chains: Vec<Chain>,
-    /// Answers to chained calls that are not released yet; `None` while one runs.
-    pub results: HashMap<u32, Option<Answer>>,
+    /// Answers to chained calls that are not released yet.
+    ///
+    /// Invariant: empty between calls.
+    pub results: Results,
     /// Log lines of the current call.
     pub logs: VecDeque<LogLine>,
     /// Lines that [`MAX_LOG_LINES`] kept out.
@@ -93,7 +98,7 @@ impl Default for Exchange {
             call: None,
             answer: None,
             chains: Vec::new(),
-            results: HashMap::new(),
+            results: Results::default(),
             logs: VecDeque::new(),
             logs_dropped: 0,
             cancelled: false,

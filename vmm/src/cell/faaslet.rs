@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
 use faaslet_rewrite::reserved;
-use faaslet_snapshot::bytes::Bytes;
+use faaslet_snapshot::bytes::{Bytes, HostPages};
 use faaslet_snapshot::dirty::Scanner;
 use faaslet_snapshot::reset::ResetReport;
 use faaslet_snapshot::slot::{MapError, MapWindowError, Sharing, Slot};
-use faaslet_snapshot::verify::Mismatch;
+use faaslet_snapshot::verify::{Mismatch, WHOLE};
 use faaslet_wasi::{NotSnapshottable, OpenFiles};
 use wasmtime::{Global, Instance, Ref, Store, TypedFunc, UpdateDeadline, Val};
 
@@ -106,6 +106,8 @@ pub struct Faaslet {
     instance: Instance,
     main: Option<EntryFunc>,
     after_restore: Option<TypedFunc<(), ()>>,
+    /// How the call at hand is entered when that is not by `main` alone, and whether in a fork.
+    other: Option<(Entry, bool)>,
     /// What the mutable globals are put back to. Empty unless the instance is kept.
     baseline: Vec<(Global, Val)>,
 }
@@ -189,8 +191,14 @@ impl Faaslet {
             let mut made = pin!(function.pre.instantiate_async(&mut store));
             poll_fn(|cx| with_slot(base, || made.as_mut().poll(cx))).await?
         };
-        let mut faaslet =
-            Self { store, instance, main: None, after_restore: None, baseline: Vec::new() };
+        let mut faaslet = Self {
+            store,
+            instance,
+            main: None,
+            after_restore: None,
+            other: None,
+            baseline: Vec::new(),
+        };
         faaslet.bind_memory()?;
         Ok(faaslet)
     }
@@ -266,21 +274,35 @@ impl Faaslet {
         Ok(())
     }
 
-    /// Runs one call to its end.
-    pub async fn run(&mut self, call: Call, scanner: &ScannerCell) -> Ran {
-        let (entry, forked) = (call.entry.clone(), call.mode == Mode::Fork);
+    /// Takes a call in. The caller then runs [`Faaslet::plain`], or else [`Faaslet::other`], and
+    /// hands what that gave to [`Faaslet::finish`]: one function for all would be a future within a
+    /// future, which is copied once more when it is made.
+    pub(super) fn begin(&mut self, call: Call, scanner: &ScannerCell) {
+        let forked = call.mode == Mode::Fork;
+        let hooked = forked && self.after_restore.is_some();
+        let plain = matches!(self.main, Some(EntryFunc::Status(_))) && !hooked;
+        self.other = (call.entry != Entry::Main || !plain).then(|| (call.entry.clone(), forked));
         let host = self.store.data_mut();
         host.slot.enter(&scanner.borrow());
         host.begin(call);
         self.store.set_epoch_deadline(SLICE_TICKS);
-        // A future within a future is copied once more when it is made: what nearly all calls do
-        // needs none, and the rest is boxed.
-        let result = match self.plain(&entry, forked) {
-            Some(main) => main.call_async(&mut self.store, ()).await,
-            None if forked => Box::pin(self.enter_fork(&entry)).await,
-            None => Box::pin(self.enter(&entry)).await,
-        };
-        self.finish(result)
+    }
+
+    /// The function that is all there is to run, as in nearly all calls.
+    pub(super) fn plain(&mut self) -> Option<(&TypedFunc<(), i32>, &mut Store<Host>)> {
+        match (&self.main, &self.other) {
+            (Some(EntryFunc::Status(main)), None) => Some((main, &mut self.store)),
+            _ => None,
+        }
+    }
+
+    /// Runs what is more than one function, or another than the main one.
+    pub(super) async fn other(&mut self) -> wasmtime::Result<i32> {
+        let (entry, forked) = self.other.take().unwrap_or_default();
+        if let Some(hook) = self.after_restore.as_ref().filter(|_| forked) {
+            hook.call_async(&mut self.store, ()).await?;
+        }
+        self.enter(&entry).await
     }
 
     /// Runs a call of the warm-up, which sees the clock and the random bytes of the bake.
@@ -296,25 +318,6 @@ impl Faaslet {
     /// Descriptors that the guest holds, as an image keeps them.
     pub(crate) fn open_files(&mut self) -> Result<OpenFiles, NotSnapshottable> {
         self.store.data_mut().wasi.snapshot_files()
-    }
-
-    /// The function that is all there is to call, where nothing runs before it.
-    fn plain(&self, entry: &Entry, forked: bool) -> Option<TypedFunc<(), i32>> {
-        match (&self.main, entry) {
-            (Some(EntryFunc::Status(main)), Entry::Main)
-                if !forked || self.after_restore.is_none() =>
-            {
-                Some(main.clone())
-            }
-            _ => None,
-        }
-    }
-
-    async fn enter_fork(&mut self, entry: &Entry) -> wasmtime::Result<i32> {
-        if let Some(hook) = &self.after_restore {
-            hook.call_async(&mut self.store, ()).await?;
-        }
-        self.enter(entry).await
     }
 
     async fn enter(&mut self, entry: &Entry) -> wasmtime::Result<i32> {
@@ -352,7 +355,8 @@ impl Faaslet {
         }
     }
 
-    fn finish(&mut self, result: wasmtime::Result<i32>) -> Ran {
+    /// The answer of a call that was begun, and ended like this.
+    pub(super) fn finish(&mut self, result: wasmtime::Result<i32>) -> Ran {
         let host = self.store.data_mut();
         let status = match result {
             Ok(status) => status,
@@ -393,7 +397,29 @@ impl Faaslet {
     /// # Errors
     /// The first [`Difference`] found.
     pub fn verify(&mut self, scanner: &ScannerCell) -> Result<(), Difference> {
-        self.store.data().slot.verify(&mut scanner.borrow_mut())?;
+        self.verify_part(scanner, HostPages(0), WHOLE).map(|_| ())
+    }
+
+    /// Compares what a call can change with the image: `most` pages from `from` on, and all else
+    /// with the last of them. Says where to go on.
+    ///
+    /// # Errors
+    /// The first [`Difference`] found.
+    pub fn verify_part(
+        &mut self,
+        scanner: &ScannerCell,
+        from: HostPages,
+        most: HostPages,
+    ) -> Result<Option<HostPages>, Difference> {
+        let slot = &self.store.data().slot;
+        let next = slot.verify_part(&mut scanner.borrow_mut(), from, most)?;
+        if next.is_none() {
+            self.verify_globals()?;
+        }
+        Ok(next)
+    }
+
+    fn verify_globals(&mut self) -> Result<(), Difference> {
         for (number, (global, value)) in self.baseline.iter().enumerate() {
             let found = global.get(&mut self.store);
             if bits(&mut self.store, &found) != bits(&mut self.store, value) {
@@ -440,6 +466,11 @@ impl Faaslet {
     /// What to add to the message when the initialisation failed.
     pub(crate) fn memory_note(&self) -> String {
         memory_note(self.store.data())
+    }
+
+    /// Bytes of its memory.
+    pub(super) fn size(&self) -> Bytes {
+        self.store.data().slot.size()
     }
 
     /// The store, for the bake.

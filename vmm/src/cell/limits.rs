@@ -28,6 +28,8 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Output of a call.
     pub output_bytes: usize,
+    /// Results of chained calls that one call holds at the same time.
+    pub result_bytes: usize,
     /// Faaslets of this function that run at the same time on a host.
     pub concurrency: usize,
     /// Length of a chain of calls.
@@ -36,6 +38,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 256 << 20, output_bytes: 64 << 20, concurrency: 1024, depth: 64 }
+        Self {
+            memory_bytes: 256 << 20,
+            output_bytes: 64 << 20,
+            result_bytes: 128 << 20,
+            concurrency: 1024,
+            depth: 64,
+        }
     }
 }

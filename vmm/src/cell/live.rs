@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
+use faaslet_snapshot::bytes::HostPages;
 use faaslet_snapshot::slot::Slot;
 
 use super::audit::Audit;
@@ -40,81 +41,90 @@ pub struct Seat {
 /// What lies in the slot.
 enum At {
     /// Nothing that can run.
-    Empty(Slot),
+    Empty(Box<Slot>),
     /// A kept instance, equal to the image.
     Warm(Box<Faaslet>),
 }
 
-/// What a call left behind.
-enum After {
-    /// It ended in order.
-    Sound(Box<Faaslet>),
-    /// It trapped or was stopped: never reset, always remapped.
-    Poisoned(Box<Faaslet>),
+/// What a slot is asked to do.
+enum Asked {
+    Call(Call),
+    /// Nobody wants the slot: go on with the check.
+    Check,
 }
 
 /// Serves calls over `slot` until the slot cannot be put back.
+///
+/// What nearly all calls do stands in this one future, as each future within another is copied
+/// when it is made; what is seldom needed is boxed, or each call would copy its whole state about.
 pub async fn live(slot: Slot, seat: Seat) {
-    let mut at = At::Empty(slot);
+    let mut at = At::Empty(Box::new(slot));
     if seat.exchange.desk().call.is_none() {
         // Made ahead of a call.
-        let Some(warm) = seat.warm(at).await else { return };
+        let Some(warm) = Box::pin(seat.warm(at)).await else { return };
         at = warm;
     }
+    let mut check = None;
     loop {
-        let call = seat.next().await;
-        let (answer, after) = seat.serve(at, call).await;
-        seat.answered(answer).await;
-        let Some(back) = after.and_then(|after| seat.back(after)) else { return };
-        // What is seldom needed is boxed, or each call would copy its whole state about.
-        at = match back {
-            At::Warm(faaslet) if !seat.audit.put_back() => At::Warm(faaslet),
-            At::Warm(faaslet) => {
-                let Some(checked) = Box::pin(seat.check(faaslet)).await else { return };
+        let back = match seat.next(check.is_some()).await {
+            Asked::Check => at,
+            Asked::Call(call) => {
+                // The run time of the answer is what the caller waited for here: the making of a
+                // fresh Faaslet included.
+                let started = Instant::now();
+                let mut faaslet = match at {
+                    At::Warm(faaslet) => faaslet,
+                    At::Empty(slot) => match Box::pin(seat.make(*slot, call.deadline)).await {
+                        Ok(faaslet) => faaslet,
+                        Err(error) => return seat.answered(seat.refusal(&error)).await,
+                    },
+                };
+                faaslet.begin(call, &seat.scanner);
+                let result = match faaslet.plain() {
+                    Some((main, store)) => main.call_async(store, ()).await,
+                    None => Box::pin(faaslet.other()).await,
+                };
+                let mut ran = faaslet.finish(result);
+                ran.answer.ran = started.elapsed();
+                seat.answered(ran.answer).await;
+                let Some(mut back) = seat.back(faaslet, ran.poisoned) else { return };
+                if let At::Empty(_) = back {
+                    let Some(warm) = Box::pin(seat.warm(back)).await else { return };
+                    back = warm;
+                }
+                seat.put_back(&mut back, &mut check);
+                back
+            }
+        };
+        at = match (back, check) {
+            (At::Warm(faaslet), Some(from)) => {
+                let Some(checked) = Box::pin(seat.check(faaslet, from, &mut check)).await else {
+                    return;
+                };
                 checked
             }
-            At::Empty(slot) => {
-                let Some(anew) = Box::pin(seat.anew(slot)).await else { return };
-                anew
-            }
+            (back, _) => back,
         };
     }
 }
 
 impl Seat {
-    /// Waits for the worker to put a call on the desk.
-    async fn next(&self) -> Call {
+    /// Waits for the worker to put a call on the desk, or, with a check to go on with, to have
+    /// nothing else to do.
+    async fn next(&self, checking: bool) -> Asked {
+        let mut offered = false;
         poll_fn(|_| {
             let mut desk = self.exchange.desk();
-            match desk.call.take() {
-                Some(call) => Poll::Ready(call),
-                None => {
-                    desk.phase = Phase::Idle;
-                    Poll::Pending
-                }
+            if let Some(call) = desk.call.take() {
+                return Poll::Ready(Asked::Call(call));
             }
+            if checking && std::mem::replace(&mut offered, true) {
+                return Poll::Ready(Asked::Check);
+            }
+            desk.phase = if checking { Phase::Checking } else { Phase::Idle };
+            Poll::Pending
         })
         .await
-    }
-
-    /// Runs one call; the second part is `None` when the slot was lost with it.
-    ///
-    /// The run time of the answer is what the caller waited for here: the making of a fresh
-    /// Faaslet included.
-    async fn serve(&self, at: At, call: Call) -> (Answer, Option<After>) {
-        let started = Instant::now();
-        let made = match at {
-            At::Warm(faaslet) => Ok(faaslet),
-            At::Empty(slot) => Box::pin(self.make(slot, call.deadline)).await,
-        };
-        let mut faaslet = match made {
-            Ok(faaslet) => faaslet,
-            Err(error) => return (self.refusal(&error), None),
-        };
-        let mut ran = faaslet.run(call, &self.scanner).await;
-        ran.answer.ran = started.elapsed();
-        let after = if ran.poisoned { After::Poisoned(faaslet) } else { After::Sound(faaslet) };
-        (ran.answer, Some(after))
     }
 
     async fn make(&self, slot: Slot, deadline: Instant) -> Result<Box<Faaslet>, MakeError> {
@@ -140,6 +150,7 @@ impl Seat {
             Some(answer) => {
                 let mut desk = self.exchange.desk();
                 desk.answer = Some(answer);
+                desk.results.clear();
                 desk.phase = Phase::Answered;
                 Poll::Pending
             }
@@ -148,40 +159,48 @@ impl Seat {
         .await;
     }
 
-    /// Puts the slot back: reset where that is provably right, remapped otherwise.
-    fn back(&self, after: After) -> Option<At> {
-        match after {
-            After::Sound(mut faaslet) if self.mode == Mode::Fork && faaslet.kept() => {
-                match faaslet.reset(&self.scanner) {
-                    Ok(_) => Some(At::Warm(faaslet)),
-                    Err(_) => recycle(faaslet),
-                }
+    /// Puts the slot back after a call: reset where that is provably right, remapped otherwise,
+    /// and always after a trap.
+    fn back(&self, mut faaslet: Box<Faaslet>, poisoned: bool) -> Option<At> {
+        let kept = !poisoned && self.mode == Mode::Fork && faaslet.kept();
+        if kept && faaslet.reset(&self.scanner).is_ok() {
+            return Some(At::Warm(faaslet));
+        }
+        recycle(faaslet).map(At::Empty)
+    }
+
+    /// Counts a slot that was put back, and begins a check when it is one to check.
+    fn put_back(&self, back: &mut At, check: &mut Option<HostPages>) {
+        let At::Warm(faaslet) = back else { return };
+        if self.audit.put_back() && check.is_none() {
+            *check = Some(HostPages(0));
+            self.audit.checked(faaslet.size());
+            #[cfg(test)]
+            if let Some(tamper) = self.audit.tamper.get() {
+                tamper(faaslet);
             }
-            After::Sound(faaslet) | After::Poisoned(faaslet) => recycle(faaslet),
         }
     }
 
-    /// Makes the next fork in a slot that was remapped, checked as one that was reset.
-    async fn anew(&self, slot: Slot) -> Option<At> {
-        match self.warm(At::Empty(slot)).await? {
-            At::Warm(faaslet) if self.audit.put_back() => self.check(faaslet).await,
-            at => Some(at),
-        }
-    }
-
-    /// Compares a slot that was put back with its image; what differs is made anew.
-    async fn check(&self, mut faaslet: Box<Faaslet>) -> Option<At> {
-        #[cfg(test)]
-        if let Some(tamper) = self.audit.tamper.get() {
-            tamper(&mut faaslet);
-        }
-        let size = faaslet.parts().0.data().slot.size();
-        self.audit.checked(size);
-        let Err(difference) = faaslet.verify(&self.scanner) else { return Some(At::Warm(faaslet)) };
+    /// Goes on with a check from a page on; a slot that is not its image is made anew.
+    async fn check(
+        &self,
+        mut faaslet: Box<Faaslet>,
+        from: HostPages,
+        check: &mut Option<HostPages>,
+    ) -> Option<At> {
+        let difference = match faaslet.verify_part(&self.scanner, from, self.audit.slice()) {
+            Ok(next) => {
+                *check = next;
+                return Some(At::Warm(faaslet));
+            }
+            Err(difference) => difference,
+        };
+        *check = None;
         self.audit.mismatch();
         let Function { tenant, name, version, .. } = &*self.function;
         tracing::error!(tenant, name, version, %difference, "a slot that was put back is not its image");
-        self.warm(recycle(faaslet)?).await
+        self.warm(At::Empty(recycle(faaslet)?)).await
     }
 
     /// Makes the next fork ahead of its call, when the instance could not be kept.
@@ -191,14 +210,13 @@ impl Seat {
             return Some(At::Empty(slot));
         }
         let deadline = Instant::now() + WARM_LIMIT;
-        self.make(slot, deadline).await.ok().map(At::Warm)
+        self.make(*slot, deadline).await.ok().map(At::Warm)
     }
 }
 
 /// Drops the instance and throws every page of the slot away.
-#[allow(clippy::boxed_local, reason = "it lies in a box wherever it comes from")]
-fn recycle(faaslet: Box<Faaslet>) -> Option<At> {
+fn recycle(faaslet: Box<Faaslet>) -> Option<Box<Slot>> {
     let mut slot = faaslet.into_slot();
     slot.poison();
-    slot.remap().ok().map(|()| At::Empty(slot))
+    slot.remap().ok().map(|()| Box::new(slot))
 }

@@ -17,6 +17,7 @@ mod limits;
 mod live;
 mod peers;
 pub mod process;
+mod results;
 mod stop;
 mod streams;
 mod thread;

@@ -28,6 +28,11 @@ pub enum Post {
 /// The inbox of one worker.
 pub struct Inbox {
     posts: Mutex<VecDeque<Post>>,
+    /// How many `posts` holds, for who only looks: a worker that spins must not keep the lock from
+    /// who posts.
+    ///
+    /// Invariant: changed under the lock, and raised before the worker is woken.
+    waiting: AtomicUsize,
     /// Chained calls in `posts` and under way on this worker, as others see its load.
     load: AtomicUsize,
     waker: Waker,
@@ -36,7 +41,12 @@ pub struct Inbox {
 impl Inbox {
     /// An empty inbox; a post wakes the worker by `waker`.
     pub fn new(waker: Waker) -> Self {
-        Self { posts: Mutex::default(), load: AtomicUsize::new(0), waker }
+        Self {
+            posts: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            load: AtomicUsize::new(0),
+            waker,
+        }
     }
 
     /// Posts, in order, and wakes the worker. Gives a chained call back when there is no room;
@@ -52,6 +62,7 @@ impl Inbox {
         } else {
             posts.push_back(post);
         }
+        self.waiting.store(posts.len(), Ordering::Release);
         drop(posts);
         self.waker.wake();
         Ok(())
@@ -59,12 +70,18 @@ impl Inbox {
 
     /// The oldest post.
     pub fn take(&self) -> Option<Post> {
-        self.posts.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        if !self.waiting() {
+            return None;
+        }
+        let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+        let post = posts.pop_front();
+        self.waiting.store(posts.len(), Ordering::Release);
+        post
     }
 
     /// Whether a post waits.
     pub fn waiting(&self) -> bool {
-        !self.posts.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.waiting.load(Ordering::Acquire) > 0
     }
 
     /// Tells others how busy this worker is.

@@ -81,7 +81,8 @@ pub(crate) fn run(
             tell_counts(&mut worker);
         }
         worker.outside().pump()?;
-        if !worker.busy() {
+        // With nothing else to do, a slice of a check; then ring and inbox are looked at again.
+        if !worker.busy() && !worker.check() {
             wait(&mut worker, ticker)?;
         }
     }

@@ -11,6 +11,7 @@
 //!                 for a slot that waits for the parent)
 //! ```
 
+mod chained;
 mod queues;
 mod timers;
 
@@ -30,8 +31,8 @@ use faaslet_snapshot::layout::Layout;
 use faaslet_snapshot::slot::Slot;
 
 use super::audit::Audit;
-use super::call::{Answer, Call, Entry, Mode};
-use super::exchange::{Chain, Exchange, LogLine, Phase, Target};
+use super::call::{Answer, Call, Mode};
+use super::exchange::{Chain, Exchange, LogLine, Phase};
 use super::faaslet::ScannerCell;
 use super::function::Function;
 use super::live::{Seat, live};
@@ -96,6 +97,8 @@ struct Task {
     exchange: Exchange,
     function: u32,
     mode: Mode,
+    /// Most bytes of results that a call here may hold.
+    result_bytes: usize,
     /// Invariant: `Some` from the start of a call until its answer is delivered.
     origin: Option<Origin>,
     serial: u64,
@@ -104,11 +107,15 @@ struct Task {
     deadline: Instant,
     /// When its entry in the worker's timers runs out; it has one at most.
     timer: Option<Instant>,
+    /// Invariant: whether it stands in its function's list of idle slots.
+    idle: bool,
 }
 
 /// A function and its slots on this worker.
 struct Warm {
     function: Arc<Function>,
+    /// Invariant: whether it has its name, so that new calls reach it.
+    named: bool,
     idle: [Vec<u32>; 2],
     live: usize,
     queue: VecDeque<Queued>,
@@ -140,6 +147,8 @@ pub struct Worker<O> {
     tasks: Vec<Option<Task>>,
     vacant: Vec<u32>,
     ready: VecDeque<u32>,
+    /// Invariant: idle slots in the middle of a check of themselves.
+    checks: BTreeSet<u32>,
     /// Invariant: at most one for each task and each queue, so their number is bounded by theirs.
     timers: BTreeSet<(Instant, Sleeper)>,
     functions: BTreeMap<u32, Warm>,
@@ -164,6 +173,7 @@ impl<O: Outside> Worker<O> {
             tasks: Vec::new(),
             vacant: Vec::new(),
             ready: VecDeque::new(),
+            checks: BTreeSet::new(),
             timers: BTreeSet::new(),
             functions: BTreeMap::new(),
             names: HashMap::new(),
@@ -178,8 +188,12 @@ impl<O: Outside> Worker<O> {
     /// Lets calls reach `function`; a function of the same name gives its name up, and runs on
     /// for calls that it has begun.
     pub fn add(&mut self, function: Arc<Function>) {
-        self.names.insert(function.name.clone(), function.number);
+        let before = self.names.insert(function.name.clone(), function.number);
+        if let Some(warm) = before.and_then(|number| self.functions.get_mut(&number)) {
+            warm.named = false;
+        }
         let warm = Warm {
+            named: true,
             idle: [Vec::new(), Vec::new()],
             live: 0,
             queue: VecDeque::new(),
@@ -193,7 +207,7 @@ impl<O: Outside> Worker<O> {
     /// Takes a function away once its calls have ended; new calls do not reach it.
     pub fn remove(&mut self, number: u32) {
         let Some(warm) = self.functions.get_mut(&number) else { return };
-        if self.names.get(&warm.function.name) == Some(&number) {
+        if std::mem::take(&mut warm.named) {
             self.names.remove(&warm.function.name);
         }
         let idle: Vec<u32> = warm.idle.iter_mut().flat_map(std::mem::take).collect();
@@ -208,8 +222,7 @@ impl<O: Outside> Worker<O> {
     /// Lets go of a function that has no name and nothing left to do.
     fn forget(&mut self, number: u32) {
         let Some(warm) = self.functions.get(&number) else { return };
-        let named = self.names.get(&warm.function.name) == Some(&number);
-        if !named && warm.live == 0 && warm.queue.is_empty() {
+        if !warm.named && warm.live == 0 && warm.queue.is_empty() {
             let timer = warm.timer;
             self.functions.remove(&number);
             if let Some(at) = timer {
@@ -317,21 +330,6 @@ impl<O: Outside> Worker<O> {
         }
     }
 
-    /// The answer to a chained call that ran elsewhere.
-    pub fn chained(&mut self, parent: Parent, answer: Answer) {
-        let Some(Some(task)) = self.tasks.get(parent.task as usize) else { return };
-        if task.serial != parent.serial || task.origin.is_none() {
-            return;
-        }
-        let mut desk = task.exchange.desk();
-        let Some(result) = desk.results.get_mut(&parent.handle) else { return };
-        *result = Some(answer);
-        if matches!(desk.phase, Phase::Awaiting(handle, _) if handle == parent.handle) {
-            desk.phase = Phase::Runnable;
-            self.ready.push_back(parent.task);
-        }
-    }
-
     /// Whether [`Worker::turn`] has something to do.
     pub fn busy(&self) -> bool {
         !self.ready.is_empty()
@@ -340,6 +338,14 @@ impl<O: Outside> Worker<O> {
     /// Polls one Faaslet; false when none is ready.
     pub fn turn(&mut self) -> bool {
         let Some(task) = self.ready.pop_front() else { return false };
+        self.poll(task);
+        true
+    }
+
+    /// Goes on with the check of one idle slot, for when there is nothing else to do; false when
+    /// there is none to go on with.
+    pub fn check(&mut self) -> bool {
+        let Some(task) = self.checks.pop_first() else { return false };
         self.poll(task);
         true
     }
@@ -382,6 +388,7 @@ impl<O: Outside> Worker<O> {
         {
             self.timers.remove(&(at, Sleeper::Task(task)));
         }
+        self.checks.remove(&task);
         self.vacant.push(task);
     }
 
@@ -410,6 +417,8 @@ impl<O: Outside> Worker<O> {
             depth: 0,
             deadline: now,
             timer: None,
+            idle: false,
+            result_bytes: warm.function.limits.result_bytes,
         };
         let index = self.vacant.pop().unwrap_or(self.tasks.len() as u32);
         if index as usize == self.tasks.len() {
@@ -428,6 +437,8 @@ impl<O: Outside> Worker<O> {
         task.id = call.id;
         task.depth = call.depth;
         task.deadline = call.deadline;
+        task.idle = false;
+        self.checks.remove(&index);
         let mut desk = task.exchange.desk();
         desk.phase = Phase::Runnable;
         desk.cancelled = false;
@@ -492,14 +503,24 @@ impl<O: Outside> Worker<O> {
             Phase::Awaiting(_, until) | Phase::Sleeping(until) => {
                 arm(&mut self.timers, &mut task.timer, Sleeper::Task(index), until);
             }
-            Phase::Idle => self.idle(index),
+            Phase::Idle | Phase::Checking => {
+                if phase == Phase::Checking {
+                    self.checks.insert(index);
+                }
+                if !task.idle {
+                    self.idle(index);
+                }
+            }
             Phase::Dead => self.dead(index),
         }
     }
 
     fn dead(&mut self, index: u32) {
         let Some(task) = self.tasks[index as usize].as_mut() else { return };
-        let (number, origin) = (task.function, task.origin.take());
+        let (number, origin, idle) = (task.function, task.origin.take(), task.idle);
+        if idle && let Some(warm) = self.functions.get_mut(&number) {
+            warm.idle.iter_mut().for_each(|list| list.retain(|other| *other != index));
+        }
         if let Some(origin) = origin {
             self.deliver(origin, Answer::message(Outcome::Lost, "the slot was lost"));
         }
@@ -513,39 +534,6 @@ impl<O: Outside> Worker<O> {
             Origin::Outside(number) => self.outside.answer(number, answer),
             Origin::Parent(parent) if parent.worker == self.number => self.chained(parent, answer),
             Origin::Parent(parent) => self.outside.answer_peer(parent, answer),
-        }
-    }
-
-    /// Starts a chained call, here or elsewhere.
-    fn chain(&mut self, index: u32, chain: Chain) {
-        let Some(task) = self.tasks[index as usize].as_ref() else { return };
-        let parent =
-            Parent { worker: self.number, task: index, serial: task.serial, handle: chain.handle };
-        let (function, name, entry) = match chain.target {
-            Target::Function(name) => (self.names.get(&name).copied(), name, Entry::Main),
-            Target::Export(name) => (Some(task.function), String::new(), Entry::Export(name)),
-            Target::Table(at) => (Some(task.function), String::new(), Entry::Table(at)),
-        };
-        let mode = function.and_then(|number| self.functions.get(&number)).map(|w| w.function.mode);
-        let call = Call {
-            id: self.outside.call_id(),
-            attempt: 1,
-            depth: task.depth + 1,
-            entry,
-            mode: mode.unwrap_or_default(),
-            deadline: task.deadline,
-            request: Vec::new(),
-            input: chain.input,
-        };
-        let departure = Departure { parent, function, name, call };
-        let Some(stays) = self.outside.depart(departure, self.ready.len()) else { return };
-        match stays.function {
-            Some(number) => self.submit(number, stays.call, Origin::Parent(parent)),
-            None => {
-                let text =
-                    format!("expected a function {}; the tenant has none of this name", stays.name);
-                self.deliver(Origin::Parent(parent), Answer::message(Outcome::Refused, text));
-            }
         }
     }
 }

@@ -9,13 +9,20 @@
 //! persistence and connections, or the host interface. See `README.md` for the semantics.
 
 pub mod chunk;
+pub mod delta;
+pub mod host;
 pub mod key;
 pub mod message;
+pub mod owner;
 pub mod payload;
+pub mod session;
 pub mod spec;
 pub mod version;
 
 pub use chunk::{CHUNK_BYTES, Chunk, ChunkRange};
+pub use host::{HostId, Route};
 pub use key::{Key, KeyError};
+pub use owner::{Owner, OwnerConfig};
+pub use session::{Routes, Session, SessionConfig, SessionError};
 pub use spec::{Durability, Element, Retention, Rule, Spec, SpecError};
 pub use version::{Epoch, Version};

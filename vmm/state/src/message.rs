@@ -12,12 +12,14 @@
 //! | `Append` | bytes | `Appended` | |
 //! | `Resize`, `Delete` | | `Pushed` | |
 //! | `Lock` | | `Granted` | |
-//! | `Unlock`, `Renew`, `End` | | `Done` | |
+//! | `Unlock`, `Renew`, `End`, `Close` | | `Done` | |
+//! | `Open` | | `Value` | |
 //! | `List` | | `Listed` | names |
 //! | `Versions` | | `Versions` | |
 //!
 //! A request that changes something carries a [`Stamp`]; sent again with the same stamp it is
-//! applied once, and answered as it was the first time.
+//! applied once, and answered as it was the first time. One that comes after a later one of the
+//! same session is `Stale`.
 
 #![allow(missing_docs, reason = "the archived twins that rkyv derives have none")]
 
@@ -28,8 +30,14 @@ use crate::version::{Epoch, Version};
 
 /// Most ranges in one pull.
 pub const MAX_PULL_RANGES: usize = 64;
-/// Most bytes of chunks in one answer, and of changes in one push; more takes several.
+/// Most bytes of changes in one push, and of chunks in one answer; more takes several.
 pub const MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
+/// Most chunks in the ranges of one pull: whole ones fit into an answer.
+pub const MAX_PULL_CHUNKS: u32 = 126;
+/// Most chunks that one push changes.
+pub const MAX_PUSH_CHUNKS: usize = 1024;
+/// Most sessions in one `Renew`.
+pub const MAX_RENEWED: usize = 1024;
 /// Most names or versions in one answer.
 pub const MAX_LISTED: u32 = 1024;
 
@@ -65,6 +73,128 @@ pub struct PullRange {
 pub enum LockMode {
     Read,
     Write,
+}
+
+impl Body {
+    /// The stamp of a request that changes the value; none for locks and for what only reads.
+    pub fn change(&self) -> Option<Stamp> {
+        match self {
+            Self::Create { stamp, .. }
+            | Self::Push { stamp, .. }
+            | Self::Append { stamp, .. }
+            | Self::Resize { stamp, .. }
+            | Self::Delete { stamp, .. } => Some(*stamp),
+            _ => None,
+        }
+    }
+
+    /// The session that it names as the one that sends it.
+    pub fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Lock { stamp, .. } | Self::Unlock { stamp, .. } => Some(stamp.session),
+            Self::Open { session, .. } | Self::Close { session, .. } | Self::End { session } => {
+                Some(*session)
+            }
+            _ => self.change().map(|stamp| stamp.session),
+        }
+    }
+}
+
+impl Request {
+    /// The bytes of a head.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Failure> {
+        bytes_of(self)
+    }
+
+    /// Checks a head, and reads it in place.
+    ///
+    /// # Errors
+    /// `Malformed`.
+    pub fn access(head: &[u8]) -> Result<&ArchivedRequest, Failure> {
+        access(head)
+    }
+}
+
+impl Reply {
+    /// The bytes of a head.
+    ///
+    /// # Errors
+    /// When there is no memory for them.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Failure> {
+        bytes_of(self)
+    }
+
+    /// Checks a head, and reads it.
+    ///
+    /// # Errors
+    /// `Malformed`.
+    pub fn from_bytes(head: &[u8]) -> Result<Self, Failure> {
+        let archived = access::<ArchivedReply>(head)?;
+        rkyv::deserialize::<_, rkyv::rancor::Failure>(archived).map_err(malformed)
+    }
+}
+
+fn malformed(_: rkyv::rancor::Failure) -> Failure {
+    Failure::Malformed { why: "found a head that is none of this protocol".to_owned() }
+}
+
+fn bytes_of(
+    head: &impl for<'a> Serialize<
+        rkyv::api::high::HighSerializer<
+            rkyv::util::AlignedVec,
+            rkyv::ser::allocator::ArenaHandle<'a>,
+            rkyv::rancor::Failure,
+        >,
+    >,
+) -> Result<Vec<u8>, Failure> {
+    rkyv::to_bytes::<rkyv::rancor::Failure>(head)
+        .map(rkyv::util::AlignedVec::into_vec)
+        .map_err(malformed)
+}
+
+fn access<T>(head: &[u8]) -> Result<&T, Failure>
+where
+    T: rkyv::Portable
+        + for<'a> rkyv::bytecheck::CheckBytes<
+            rkyv::api::high::HighValidator<'a, rkyv::rancor::Failure>,
+        >,
+{
+    rkyv::access::<T, rkyv::rancor::Failure>(head).map_err(malformed)
+}
+
+/// A request as an owner looks at it: names borrowed from where the head lies.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// See [`Request`].
+    pub tenant: &'a str,
+    /// See [`Request`].
+    pub key: &'a str,
+    /// See [`Request`].
+    pub epoch: Epoch,
+    /// See [`Request`].
+    pub body: std::borrow::Cow<'a, Body>,
+}
+
+impl<'a> From<&'a Request> for Asked<'a> {
+    fn from(request: &'a Request) -> Self {
+        let Request { tenant, key, epoch, body } = request;
+        Self { tenant, key, epoch: *epoch, body: std::borrow::Cow::Borrowed(body) }
+    }
+}
+
+impl<'a> TryFrom<&'a ArchivedRequest> for Asked<'a> {
+    type Error = Failure;
+
+    fn try_from(request: &'a ArchivedRequest) -> Result<Self, Failure> {
+        let body: Body =
+            rkyv::deserialize::<_, rkyv::rancor::Failure>(&request.body).map_err(malformed)?;
+        let epoch = Epoch(request.epoch.0.to_native());
+        let body = std::borrow::Cow::Owned(body);
+        Ok(Self { tenant: &request.tenant, key: &request.key, epoch, body })
+    }
 }
 
 /// A request to the owner of a key's shard.
@@ -118,19 +248,21 @@ pub enum Body {
         expected: Option<Version>,
         fence: Option<Version>,
     },
-    /// Waits for a lock at most `wait_us`. `holder` tells Faaslets of a session apart, and is
-    /// named to those who wait in vain.
+    /// Waits for a lock at most `wait_us`. The stamp names the lock: sent again with the same one
+    /// it is the same lock, for which the session waits, or which it holds. `holder` is named to
+    /// those who wait in vain.
     Lock {
-        session: SessionId,
+        stamp: Stamp,
         holder: u64,
         mode: LockMode,
         wait_us: u64,
     },
-    /// Gives a lock back; `abandoned` when its holder trapped, ran out of time or died, so that
-    /// the next writer is told. Giving back what is not held is an error, and changes nothing.
+    /// Gives the lock back that was asked for with this stamp, or ceases to wait for it;
+    /// `abandoned` when its holder trapped, ran out of time or died, so that the next writer is
+    /// told. `fence` is `Version::NONE` from a session that does not know whether it was granted.
+    /// Giving back what is not held is an error, and changes nothing; sent again, it is `Done`.
     Unlock {
-        session: SessionId,
-        holder: u64,
+        stamp: Stamp,
         fence: Version,
         abandoned: bool,
     },
@@ -138,9 +270,21 @@ pub enum Body {
     Renew {
         sessions: Vec<SessionId>,
     },
-    /// This session has ended: its locks are abandoned, what is kept for its retries goes.
+    /// This session has ended: its locks are abandoned, what is kept for its retries goes, and
+    /// what of it comes later is refused.
     End {
         session: SessionId,
+    },
+    /// Keep version `at` (the newest, if `None`) for this session, until it closes it, ends, or
+    /// its lease runs out. Answered by the value as of that version.
+    Open {
+        session: SessionId,
+        at: Option<Version>,
+    },
+    /// The session does not need the version any more.
+    Close {
+        session: SessionId,
+        version: Version,
     },
     /// Keys with the prefix, after `after`, in order; of the shards that this host owns.
     List {
@@ -241,6 +385,10 @@ pub enum Failure {
     LockTimeout { waited_ms: u64, holder: u64 },
     #[error("expected a lock that this caller holds; it holds none")]
     NotLocked,
+    #[error("a later change of the same session was here before: this one is not applied any more")]
+    Stale,
+    #[error("this session has ended: begin another one")]
+    Ended,
     #[error(
         "version {version} has been collected: raise the value's retention, or open a newer one"
     )]

@@ -184,6 +184,15 @@ impl Spec {
         Self { retention, ..self }
     }
 
+    /// The same, from another host: bytes that are a spec by their form need not be a valid one.
+    ///
+    /// # Errors
+    /// See [`SpecError`].
+    pub fn checked(self) -> Result<Self, SpecError> {
+        Self::new(self.element, self.rule, self.durability, self.quota_bytes)
+            .map(|spec| spec.retaining(self.retention))
+    }
+
     /// What it is an array of.
     pub const fn element(&self) -> Element {
         self.element

@@ -130,7 +130,7 @@ fn chain(host: &mut Host, target: Target, ptr: u32, len: u32) -> HostResult {
         return Err(Status::Busy);
     }
     host.running.next_handle += 1;
-    desk.results.insert(handle, None);
+    desk.results.expect(handle);
     desk.chains.push(Chain { handle, target, input });
     length(handle as usize)
 }
@@ -138,7 +138,7 @@ fn chain(host: &mut Host, target: Target, ptr: u32, len: u32) -> HostResult {
 /// Gives the body of an awaited call to `read`.
 fn with_result(host: &Host, handle: u32, read: impl FnOnce(&[u8]) -> HostResult) -> HostResult {
     let desk = host.exchange.desk();
-    match desk.results.get(&handle) {
+    match desk.results.get(handle) {
         None => Err(Status::BadHandle),
         Some(None) => Err(Status::Pending),
         Some(Some(answer)) => read(&answer.body),
@@ -148,7 +148,7 @@ fn with_result(host: &Host, handle: u32, read: impl FnOnce(&[u8]) -> HostResult)
 fn release(exchange: &Exchange, handle: u32) -> HostResult {
     // One that has not left the desk yet is made all the same: releasing forgets, it does not stop.
     let mut desk = exchange.desk();
-    desk.results.remove(&handle).map(|_| 0).ok_or(Status::BadHandle)
+    if desk.results.release(handle) { Ok(0) } else { Err(Status::BadHandle) }
 }
 
 /// Suspends the Faaslet until the call has ended, and holds no thread meanwhile.
@@ -169,7 +169,7 @@ async fn await_result(
         if desk.cancelled {
             return Poll::Ready(Err(Stop::Cancelled.into()));
         }
-        match desk.results.get(&handle) {
+        match desk.results.get(handle) {
             None => Poll::Ready(Ok(Status::BadHandle as i32)),
             Some(Some(answer)) => Poll::Ready(Ok(answer.outcome as i32)),
             Some(None) if now >= deadline => Poll::Ready(Err(Stop::Deadline.into())),

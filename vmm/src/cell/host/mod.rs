@@ -140,7 +140,6 @@ impl Host {
         let clock = Clock::live_after(self.function.monotonic_ns);
         self.wasi = Wasi::new(self.function.settings(), clock, Random::live(), streams);
         self.running = Running::new(true, call);
-        self.exchange.desk().results.clear();
     }
 
     /// As [`Host::begin`], with clock and random bytes as they are, and without chaining.

@@ -93,6 +93,21 @@ fn a_parent_has_1024_calls_open_and_no_more_and_each_is_answered() {
 }
 
 #[test]
+fn a_parent_holds_as_many_bytes_of_results_as_it_may() {
+    let mut bench = Bench::new(1100);
+    let limits = Limits { result_bytes: 10 * 18, ..Limits::default() };
+    bench.add_text("parent", PARENT, limits);
+    bench.add("child", &super::guest("echo"), Limits::default());
+    // Twice, as what one call held must not count in the next.
+    for _ in 0..2 {
+        let words = words(&bench.run(0, call_export("fan", b"")));
+        let of = |outcome| words[2..].iter().filter(|&&word| word == outcome as i32).count();
+        assert_eq!((of(Outcome::Returned), of(Outcome::Refused)), (10, 1014));
+    }
+    bench.assert_clean();
+}
+
+#[test]
 fn await_waits_no_longer_than_it_was_told_to() {
     let mut bench = family(8, "loop");
     bench.tick();

@@ -1,5 +1,6 @@
 //! Cells without process, ring or jail: a worker that the test drives by hand.
 
+mod beside;
 mod chains;
 mod faults;
 mod guests;
@@ -9,6 +10,7 @@ mod queues;
 mod random;
 mod resets;
 mod scribble;
+mod sdk;
 mod smith;
 mod window;
 
@@ -24,7 +26,7 @@ use faaslet_snapshot::slot::Slot;
 use faaslet_wasi::Config;
 use wasmtime::{Engine, Linker};
 
-use super::faaslet::ScannerCell;
+use super::faaslet::{Ran, ScannerCell};
 use super::host::{Host, Stage};
 use super::worker::{Departure, Origin, Outside, Parent, Worker};
 use super::{
@@ -190,15 +192,15 @@ impl Bench {
         drive(Faaslet::fork(slot(), function, &Exchange::default(), later())).unwrap()
     }
 
-    /// One turn of the worker, with its timers; false when nothing is ready.
+    /// One turn of the worker, with its timers; false when there is nothing to do.
     pub(crate) fn turn(&mut self) -> bool {
         self.worker.fire(Instant::now());
-        self.worker.turn()
+        self.worker.turn() || self.worker.check()
     }
 
     /// Runs until nothing is ready: answers are out, slots put back.
     pub(crate) fn settle(&mut self) {
-        while self.worker.turn() {}
+        while self.worker.turn() || self.worker.check() {}
     }
 
     pub(crate) fn submit(&mut self, function: u32, number: u64, call: Call) {
@@ -246,6 +248,16 @@ pub(crate) fn scanner() -> ScannerCell {
 }
 
 impl Faaslet {
+    /// Runs one call to its end, as a slot does.
+    pub(crate) async fn run(&mut self, call: Call, scanner: &ScannerCell) -> Ran {
+        self.begin(call, scanner);
+        let result = match self.plain() {
+            Some((main, store)) => main.call_async(store, ()).await,
+            None => self.other().await,
+        };
+        self.finish(result)
+    }
+
     /// All of its memory, below its size.
     pub(crate) fn memory(&mut self) -> Vec<u8> {
         let memory = self.parts().0.data().guest_memory();

@@ -275,6 +275,52 @@ fn an_audit_samples_one_in_so_many() {
     assert_eq!(bench.worker.resets(), (35, 5));
 }
 
+/// An image of 2 MiB of which the last page is data.
+const LARGE: &str = r#"(module (memory 32) (data (i32.const 2097088) "end")
+  (func (export "faaslet_main")))"#;
+
+#[test]
+fn an_audit_of_a_large_slot_is_made_in_slices_up_to_its_last_page() {
+    let mut bench = Bench::new(2);
+    let large = bench.add_text("large", LARGE, Limits::default());
+    bench.worker.audit().set_one_in(2);
+    bench.worker.audit().tamper.set(Some(|faaslet| {
+        faaslet.parts().0.data().guest_memory().write(2_097_090, b"x").unwrap();
+    }));
+    returned(&bench.run(large, call(b"")));
+    bench.submit(large, 1, call(b""));
+    bench.next();
+    let slices = std::iter::from_fn(|| bench.turn().then_some(())).count();
+    assert!(slices >= 16, "{slices}");
+    assert_eq!(bench.worker.resets(), (2, 1));
+    assert_eq!(bench.worker.counts().idle, 1);
+}
+
+#[test]
+fn a_call_takes_a_slot_in_the_middle_of_its_audit() {
+    let mut bench = Bench::new(2);
+    let limits = Limits { concurrency: 1, ..Limits::default() };
+    let large = bench.add_text("large", LARGE, limits);
+    bench.worker.audit().set_one_in(2);
+    returned(&bench.run(large, call(b"")));
+    for number in 0..5 {
+        bench.submit(large, number, call(b""));
+        assert_eq!(bench.worker.counts().queued, 0);
+        // One to the answer, one for the reset with a slice behind it.
+        assert!(bench.turn() && bench.turn());
+        returned(&bench.worker.outside().answers.pop_front().unwrap().1);
+        assert!(bench.turn(), "the audit is not over");
+        assert_eq!(bench.worker.counts().idle, 1);
+    }
+    // Its slot goes to another function, and what is left of the audit with it.
+    let other = bench.add("noop", &guest("noop"), Limits::default());
+    bench.worker.remove(large);
+    assert_eq!(bench.worker.counts().slots, 0);
+    assert!(!bench.turn());
+    returned(&bench.run(other, call(b"")));
+    bench.assert_clean();
+}
+
 /// Prints; for the comment of `AUDIT_ONE_IN`. Run it by name, with `--ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]

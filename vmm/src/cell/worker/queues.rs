@@ -43,7 +43,7 @@ impl<O: Outside> Worker<O> {
 
     /// A slot is free: the next call of its function, or of another one, gets it.
     pub(super) fn idle(&mut self, index: u32) {
-        let Some(task) = self.tasks[index as usize].as_ref() else { return };
+        let Some(task) = self.tasks[index as usize].as_mut() else { return };
         let (number, mode) = (task.function, task.mode);
         let Some(warm) = self.functions.get_mut(&number) else { return };
         let others = self.queued > warm.queue.len();
@@ -58,7 +58,8 @@ impl<O: Outside> Worker<O> {
             return self.begin(index, call, origin);
         }
         warm.in_a_row = 0;
-        if self.names.get(&warm.function.name) == Some(&number) {
+        if warm.named {
+            task.idle = true;
             warm.idle[mode as usize].push(index);
         } else {
             self.retire(number, index);

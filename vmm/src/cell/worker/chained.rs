@@ -1,0 +1,59 @@
+//! Calls from function to function as their worker sees them: where one runs, and who gets its
+//! answer.
+
+use faaslet_abi::Outcome;
+
+use super::{Departure, Origin, Outside, Parent, Worker};
+use crate::cell::call::{Answer, Call, Entry};
+use crate::cell::exchange::{Chain, Phase, Target};
+
+impl<O: Outside> Worker<O> {
+    /// The answer to a chained call that ran elsewhere.
+    pub fn chained(&mut self, parent: Parent, answer: Answer) {
+        let Some(Some(task)) = self.tasks.get(parent.task as usize) else { return };
+        if task.serial != parent.serial || task.origin.is_none() {
+            return;
+        }
+        let mut desk = task.exchange.desk();
+        let limit = task.result_bytes;
+        if desk.results.arrive(parent.handle, answer, limit)
+            && matches!(desk.phase, Phase::Awaiting(handle, _) if handle == parent.handle)
+        {
+            desk.phase = Phase::Runnable;
+            self.ready.push_back(parent.task);
+        }
+    }
+
+    /// Starts a chained call, here or elsewhere.
+    pub(super) fn chain(&mut self, index: u32, chain: Chain) {
+        let Some(task) = self.tasks[index as usize].as_ref() else { return };
+        let parent =
+            Parent { worker: self.number, task: index, serial: task.serial, handle: chain.handle };
+        let (function, name, entry) = match chain.target {
+            Target::Function(name) => (self.names.get(&name).copied(), name, Entry::Main),
+            Target::Export(name) => (Some(task.function), String::new(), Entry::Export(name)),
+            Target::Table(at) => (Some(task.function), String::new(), Entry::Table(at)),
+        };
+        let mode = function.and_then(|number| self.functions.get(&number)).map(|w| w.function.mode);
+        let call = Call {
+            id: self.outside.call_id(),
+            attempt: 1,
+            depth: task.depth + 1,
+            entry,
+            mode: mode.unwrap_or_default(),
+            deadline: task.deadline,
+            request: Vec::new(),
+            input: chain.input,
+        };
+        let departure = Departure { parent, function, name, call };
+        let Some(stays) = self.outside.depart(departure, self.ready.len()) else { return };
+        match stays.function {
+            Some(number) => self.submit(number, stays.call, Origin::Parent(parent)),
+            None => {
+                let text =
+                    format!("expected a function {}; the tenant has none of this name", stays.name);
+                self.deliver(Origin::Parent(parent), Answer::message(Outcome::Refused, text));
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Requests about locks, and what happens when sessions fall silent or end.
+
+use std::time::{Duration, Instant};
+
+use super::config::MAX_WAIT;
+use super::locks::{Answers, Asked, Held};
+use super::outbox::Outbox;
+use super::read::close;
+use super::record::{Id, Record};
+use super::{Answer, Entry, Owner, OwnerConfig, Payload, now_is};
+use crate::message::{Failure, LockMode, Reply, SessionId, Stamp};
+use crate::version::Version;
+
+impl Owner {
+    pub(super) fn lock(
+        &mut self,
+        now: Instant,
+        id: &Id,
+        lock: (Stamp, u64, LockMode),
+        wait_us: u64,
+        token: u64,
+    ) -> Answer {
+        self.tenants.get(id).ok_or(Failure::NotFound)?.value()?;
+        let session = lock.0.session;
+        self.sessions.note(session, id)?;
+        self.sessions.lease(session, now + self.config.lease);
+        let shard = id.key.shard(&id.tenant);
+        let entry = self.tenants.make(id);
+        let wait = Duration::from_micros(wait_us).min(MAX_WAIT);
+        let asked = entry.locks.ask(now, lock, wait, token, &mut || self.shards.next(shard));
+        match asked {
+            Asked::Granted(held) => now_is(granted(&self.config, entry, &held)),
+            Asked::Refused(failure) => Err(failure),
+            Asked::Waits => {
+                self.wake(id);
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn unlock(
+        &mut self,
+        id: &Id,
+        stamp: Stamp,
+        fence: Version,
+        abandoned: bool,
+    ) -> Answer {
+        let Some(entry) = self.tenants.get_mut(id) else {
+            let unknown = fence == Version::NONE;
+            return if unknown { now_is(Reply::Done) } else { Err(Failure::LockLost { fence }) };
+        };
+        let tokens = entry.locks.give_back(stamp, fence, abandoned)?;
+        let answers = tokens.into_iter().map(|token| (token, Err(Failure::NotLocked)));
+        self.tell(id, answers.collect());
+        self.grant(id);
+        now_is(Reply::Done)
+    }
+
+    /// Grants what is free now.
+    fn grant(&mut self, id: &Id) {
+        let shard = id.key.shard(&id.tenant);
+        if let Some(entry) = self.tenants.get_mut(id) {
+            let answers = entry.locks.grant(&mut || self.shards.next(shard));
+            self.tell(id, answers);
+        }
+        self.wake(id);
+    }
+
+    /// Sets the time at which the waits of a value are looked at next.
+    fn wake(&mut self, id: &Id) {
+        let Some(entry) = self.tenants.get_mut(id) else { return };
+        let next = entry.locks.next_timeout();
+        if next != entry.wake {
+            self.sessions.wake(id, entry.wake, next);
+            entry.wake = next;
+        }
+    }
+
+    fn tell(&mut self, id: &Id, answers: Answers) {
+        let Some(entry) = self.tenants.get(id) else { return };
+        for (token, answer) in answers {
+            send(&mut self.outbox, &self.config, entry, token, answer);
+        }
+    }
+
+    /// The value is gone, so nobody waits for its locks.
+    pub(super) fn refuse_waiting(&mut self, id: &Id, why: &Failure) {
+        if let Some(entry) = self.tenants.get_mut(id) {
+            let answers = entry.locks.refuse_all(why);
+            self.tell(id, answers);
+        }
+        self.wake(id);
+    }
+
+    /// Ends the waits for locks of a value whose time is over.
+    pub(super) fn end_waits(&mut self, now: Instant, id: &Id) {
+        if let Some(entry) = self.tenants.get_mut(id) {
+            entry.wake = None;
+            let answers = entry.locks.expire(now);
+            self.tell(id, answers);
+        }
+        self.grant(id);
+    }
+
+    /// The session was silent for a lease: its locks are lost, its versions are closed.
+    pub(super) fn abandon(&mut self, session: SessionId) {
+        let Some(known) = self.sessions.get_mut(session) else { return };
+        known.until = None;
+        let ids: Vec<Id> = known.at.iter().cloned().collect();
+        for (id, version) in std::mem::take(&mut known.open) {
+            self.tenants.update(&id, |entry| close(entry, version));
+        }
+        for id in ids {
+            self.abandon_locks(&id, session);
+        }
+    }
+
+    fn abandon_locks(&mut self, id: &Id, session: SessionId) {
+        let Some(entry) = self.tenants.get_mut(id) else { return };
+        if !entry.locks.concerns(session) {
+            return;
+        }
+        let answers = entry.locks.abandon(session);
+        self.tell(id, answers);
+        self.grant(id);
+    }
+
+    /// The session ends by its own word.
+    pub(super) fn end(&mut self, session: SessionId) -> Answer {
+        self.abandon(session);
+        let known = self.sessions.end(session);
+        let mut batch = Vec::new();
+        for id in known.at {
+            let Some(entry) = self.tenants.get_mut(&id) else { continue };
+            entry.locks.forget(session);
+            if entry.done.remove(&session).is_some() {
+                batch.push(Record::Done(id, session, None));
+            }
+        }
+        if !batch.is_empty() {
+            self.outbox.persist(batch);
+        }
+        now_is(Reply::Done)
+    }
+}
+
+fn granted(config: &OwnerConfig, entry: &Entry, held: &Held) -> Reply {
+    Reply::Granted {
+        fence: held.fence,
+        abandoned: held.abandoned,
+        lease_ms: config.lease.as_millis() as u64,
+        version: entry.value().map_or(Version::NONE, super::value::Value::version),
+    }
+}
+
+fn send(
+    outbox: &mut Outbox,
+    config: &OwnerConfig,
+    entry: &Entry,
+    token: u64,
+    answer: Result<Held, Failure>,
+) {
+    let reply = match answer {
+        Ok(held) => granted(config, entry, &held),
+        Err(failure) => Reply::Failed(failure),
+    };
+    let after = entry.after.filter(|_| !config.faults.ignore_storage);
+    outbox.reply(token, reply, Payload::default(), after);
+}

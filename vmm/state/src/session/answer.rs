@@ -1,0 +1,115 @@
+//! What becomes of a request when something is heard of it, or nothing.
+
+use std::time::Instant;
+
+use super::{Attempt, AttemptId, Event, MAX_HOPS, RequestId, Session, SessionError, Target};
+use crate::host::{HostId, Route};
+use crate::message::{Failure, Reply};
+use crate::version::Epoch;
+
+impl<P: Clone + Default> Session<P> {
+    /// An answer has come. Of attempts that are not known any more it is left aside.
+    pub fn handle_reply(&mut self, now: Instant, attempt: AttemptId, reply: Reply, payload: P) {
+        let Some(Attempt { request, to, at }) = self.attempts.remove(&attempt) else { return };
+        if let Reply::Failed(Failure::NotOwner { owner, epoch }) = reply {
+            return self.follow(now, request, to, HostId(owner), epoch);
+        }
+        if now.saturating_duration_since(at) > self.config.margin {
+            return self.send_again(now, request);
+        }
+        let result = match reply {
+            Reply::Failed(failure) => Err(failure.into()),
+            reply => Ok((reply, payload)),
+        };
+        self.finish(now, request, result);
+    }
+
+    /// The stream of an attempt has ended without an answer.
+    pub fn handle_dropped(&mut self, now: Instant, attempt: AttemptId) {
+        if let Some(Attempt { request, .. }) = self.attempts.remove(&attempt) {
+            self.pause(now, request);
+        }
+    }
+
+    /// The connection to a host is lost: what was sent there may have been heard or not.
+    pub fn handle_lost(&mut self, now: Instant, host: HostId) {
+        let lost = self.attempts.iter().filter(|(_, attempt)| attempt.to == host);
+        let lost: Vec<AttemptId> = lost.map(|(id, _)| *id).collect();
+        for attempt in lost {
+            self.handle_dropped(now, attempt);
+        }
+    }
+
+    /// A host that does not own the shard has named another, or a later epoch of its own.
+    fn follow(&mut self, now: Instant, id: RequestId, to: HostId, owner: HostId, epoch: Epoch) {
+        let Some(pending) = self.requests.get_mut(&id) else { return };
+        pending.unanswered -= 1;
+        pending.hops += 1;
+        let hops = pending.hops;
+        let Target::Shard(shard) = pending.target else { return self.pause(now, id) };
+        if owner == HostId::UNKNOWN {
+            return self.pause(now, id);
+        }
+        if hops > MAX_HOPS {
+            let error = if pending.unanswered == 0 || pending.request.body.change().is_none() {
+                SessionError::NoOwner { hops }
+            } else {
+                SessionError::Unknown
+            };
+            return self.finish(now, id, Err(error));
+        }
+        let learnt = self.routes.learn(shard, Route { owner, epoch });
+        // A host that was asked in an older epoch than is known by now may be asked again at once.
+        let stale =
+            self.routes.of(shard).is_some_and(|route| route.epoch > epoch || route.owner != to);
+        if learnt || stale { self.send_again(now, id) } else { self.pause(now, id) }
+    }
+
+    fn send_again(&mut self, now: Instant, id: RequestId) {
+        self.wake(id, now);
+        self.handle_timeout(now);
+    }
+
+    fn pause(&mut self, now: Instant, id: RequestId) {
+        let Some(pending) = self.requests.get(&id) else { return };
+        let pause = self.config.pause(pending.tries.saturating_sub(1)) / 2;
+        self.wake(id, now + pause);
+    }
+
+    /// The deadline is over.
+    pub(super) fn give_up(&mut self, now: Instant, id: RequestId) {
+        let Some(pending) = self.requests.get(&id) else { return };
+        let changes = pending.request.body.change().is_some();
+        let error = if changes && pending.unanswered > 0 {
+            SessionError::Unknown
+        } else {
+            SessionError::Deadline
+        };
+        self.finish(now, id, Err(error));
+    }
+
+    fn finish(&mut self, now: Instant, id: RequestId, result: Result<(Reply, P), SessionError>) {
+        let Some(pending) = self.requests.remove(&id) else { return };
+        self.timers.remove(&(pending.wake, id));
+        for attempt in &pending.attempts {
+            self.attempts.remove(attempt);
+        }
+        let request = &pending.request;
+        let (tenant, key) = (request.tenant.as_str(), request.key.as_str());
+        match &result {
+            Ok((reply, _)) => self.leases.answered(now, (tenant, key), &request.body, reply),
+            Err(SessionError::Refused(_)) => {}
+            Err(_) if pending.unanswered > 0 => self.give_back(now, tenant, key, &request.body),
+            Err(_) => {}
+        }
+        if !pending.silent {
+            self.events.push_back(Event { request: id, result });
+        }
+        if request.body.change().is_some()
+            && let Some(next) = self.queues.leave(request, id)
+        {
+            self.wake(next, now);
+            self.handle_timeout(now);
+        }
+    }
+}
