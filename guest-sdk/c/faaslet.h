@@ -78,6 +78,15 @@ enum faaslet_status {
   FAASLET_BUSY = -8,       /* too many calls in flight */
   FAASLET_TOO_DEEP = -9,   /* the chain of calls is deeper than the host allows */
   FAASLET_PENDING = -10,   /* the call was not awaited yet */
+  FAASLET_LOCKED = -11,    /* another holds a global write lock on the value */
+  FAASLET_LOCK_LOST = -12, /* the lock is not held: what was written under it is taken back */
+  FAASLET_STATE_LOST = -13, /* the value was kept in memory alone, and its owner has lost it */
+  FAASLET_CONFLICT = -14,  /* the value is not at the version expected */
+  FAASLET_CHANGED = -15,   /* another spec, or deleted and made anew since it was opened */
+  FAASLET_COLLECTED = -16, /* the version has been collected */
+  FAASLET_NO_ROOM = -17,   /* no room on this host: everything is changed, mapped or locked */
+  FAASLET_UNAVAILABLE = -18, /* the owner was not reached: nothing was applied */
+  FAASLET_UNKNOWN = -19,   /* no answer came in time: the change may have been applied */
 };
 
 /* How an awaited call ended. Its result is the output, or the message that says what happened. */

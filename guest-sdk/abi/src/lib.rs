@@ -8,6 +8,8 @@
 //! argument.
 #![no_std]
 
+pub mod state;
+
 /// Version of this contract. It is part of [`IMPORT_MODULE`].
 pub const ABI_VERSION: u32 = 1;
 
@@ -132,6 +134,24 @@ pub enum Status {
     TooDeep = -9,
     /// The call has not been awaited yet.
     Pending = -10,
+    /// Another holds a global write lock on the value.
+    Locked = -11,
+    /// The lock was lost, or is not held: what was written under it is taken back.
+    LockLost = -12,
+    /// The value was kept in memory alone, and its owner has lost it.
+    Lost = -13,
+    /// The value is not at the version expected.
+    Conflict = -14,
+    /// The value was made with another spec, or deleted and made anew since it was opened.
+    Changed = -15,
+    /// The version has been collected.
+    Collected = -16,
+    /// No room on this host: everything in its local tier is changed, mapped or locked.
+    NoRoom = -17,
+    /// The owner could not be reached, or could not store the change; it was not applied.
+    Unavailable = -18,
+    /// No answer came in time; the change may have been applied.
+    Unknown = -19,
 }
 
 /// How a chained call ended, as `await` returns it. The numbers are frozen.
@@ -192,6 +212,7 @@ macro_rules! from_i32 {
         }
     };
 }
-from_i32!(Status: Fault Invalid BadHandle TooLarge NotFound Denied TimedOut Busy TooDeep Pending);
+from_i32!(Status: Fault Invalid BadHandle TooLarge NotFound Denied TimedOut Busy TooDeep Pending Locked LockLost
+    Lost Conflict Changed Collected NoRoom Unavailable Unknown);
 from_i32!(Outcome: Returned Failed Trapped TimedOut Refused Lost);
 from_i32!(Level: Error Warn Info Debug);

@@ -1,6 +1,6 @@
 //! The functions that a guest can import, with their types.
 
-use faaslet_abi::{ABI_VERSION, IMPORT_MODULE, IMPORT_MODULE_PREFIX, import as host};
+use faaslet_abi::{ABI_VERSION, IMPORT_MODULE, IMPORT_MODULE_PREFIX, import as host, state};
 use wasmparser::{FuncType, ValType};
 
 use crate::error::RewriteError;
@@ -38,8 +38,31 @@ const HOST: &[Known] = &[
     (host::REQUEST_READ, "iii:i"),
     (host::RESPONSE_STATUS, "i:i"),
     (host::RESPONSE_HEADER, "iiii:i"),
+    (state::import::OPEN, "iii:i"),
+    (state::import::CLOSE, "i:i"),
+    (state::import::STAT, "ii:i"),
+    (state::import::READ, "ilii:i"),
+    (state::import::WRITE, "ilii:i"),
+    (state::import::MAP, "iliii:i"),
+    (state::import::UNMAP, "i:i"),
+    (state::import::PULL, "ill:i"),
+    (state::import::PUSH, "illii:i"),
+    (state::import::RESIZE, "il:i"),
+    (state::import::APPEND, "iiii:i"),
+    (state::import::LOCK, "iil:i"),
+    (state::import::UNLOCK, "ii:i"),
+    (state::import::DELETE, "ii:i"),
+    (state::import::LIST, "iiiiii:i"),
+    (state::import::OPEN_VERSION, "ii:i"),
+    (state::import::VERSIONS, "iii:i"),
+    (state::import::WAIT, "iil:i"),
+    (state::import::NOTIFY, "ii:i"),
+    (state::import::ERROR, "ii:i"),
 ];
-const _: () = assert!(HOST.len() == host::ALL.len(), "a host call has no type here");
+const _: () = assert!(
+    HOST.len() == host::ALL.len() + state::import::ALL.len(),
+    "a host call has no type here"
+);
 
 /// WASI preview 1, all of it.
 const WASI: &[Known] = &[

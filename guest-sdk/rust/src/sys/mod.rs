@@ -35,6 +35,15 @@ pub(crate) fn text(status: Status) -> &'static str {
         Status::Busy => "too many calls are in flight: wait for some, or drop them",
         Status::TooDeep => "the chain of calls is deeper than the host allows",
         Status::Pending => "the call was not awaited yet",
+        Status::Locked => "another holds a global write lock on the value",
+        Status::LockLost => "the lock is not held: what was written under it is taken back",
+        Status::Lost => "the value was kept in memory alone, and its owner has lost it",
+        Status::Conflict => "the value is at another version: pull and try again",
+        Status::Changed => "the value was made with another spec, or made anew since it was opened",
+        Status::Collected => "the version has been collected",
+        Status::NoRoom => "this host has no room for more state",
+        Status::Unavailable => "the owner of the value cannot be reached, or cannot store it",
+        Status::Unknown => "no answer came in time: the change may have been applied",
     }
 }
 
