@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("faaslet-net", &["faaslet-proto"]),
     ("faaslet-ring", &[]),
     ("faaslet-rewrite", &["faaslet-abi"]),
-    ("faaslet-tier", &["faaslet-state"]),
+    ("faaslet-tier", &["faaslet-snapshot", "faaslet-state"]),
     ("faaslet-wasi", &["faaslet-sandbox"]),
     (
         "faaslet-vmm",

@@ -84,12 +84,7 @@ impl Value {
 
     /// How many bytes can be read; nothing if chunks are absent.
     #[inline]
-    fn readable(
-        &self,
-        table: &Table,
-        offset: u64,
-        len: usize,
-    ) -> Result<Option<usize>, TierError> {
+    fn readable(&self, table: &Table, offset: u64, len: usize) -> Result<Option<usize>, TierError> {
         self.check_there(table)?;
         let len = table.len.saturating_sub(offset).min(len as u64);
         if len == 0 {

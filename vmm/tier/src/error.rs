@@ -51,7 +51,9 @@ pub enum TierError {
         limit: u64,
     },
     /// A length that the value cannot have.
-    #[error("value {key}: expected a length of at most {limit} bytes, whole elements; found {found}")]
+    #[error(
+        "value {key}: expected a length of at most {limit} bytes, whole elements; found {found}"
+    )]
     Length {
         /// Its key.
         key: Key,

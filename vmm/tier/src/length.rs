@@ -52,20 +52,24 @@ impl Value {
     }
 
     /// A version of the owner, and its length then: older ones than before say nothing.
-    pub(crate) fn see(&self, table: &mut Table, version: Version, len: u64) -> Result<(), TierError> {
+    pub(crate) fn see(
+        &self,
+        table: &mut Table,
+        version: Version,
+        len: u64,
+    ) -> Result<(), TierError> {
         if version <= table.version {
             return Ok(());
         }
         self.check_length(len)?;
         let before = std::mem::replace(&mut table.owner_len, len);
         table.version = version;
-        if len < before {
-            self.lay_end(table, len, before)?;
-        }
         let grown_here = table.len > before;
         let now = if grown_here { table.len.max(len) } else { len };
-        if now > table.len {
-            self.clear_behind(table, now)?;
+        match (len < before, grown_here) {
+            (true, true) => self.lay_end(table, len, before)?,
+            (true, false) => self.cut(table, len, before)?,
+            (false, _) => self.clear_behind(table, now)?,
         }
         table.len = now;
         Ok(())
@@ -87,12 +91,14 @@ impl Value {
         for chunk in present_between(table, from, to) {
             let view = self.chunk(table, chunk)?;
             let keep = (from.max(chunk.start()) - chunk.start()) as usize;
+            let used = table.used(chunk);
             let entry = table.entry_mut(chunk);
             match &mut entry.base {
                 Some(base) => {
                     let mut newer = base.clone();
                     newer[keep..].fill(0);
-                    lay_under(self.spec(), &view, base, &newer);
+                    lay_under(self.spec(), &view, &mut base[..used], &newer[..used]);
+                    base[keep..].fill(0);
                 }
                 None => view.part(keep, view.len() - keep).zero(),
             }

@@ -42,9 +42,6 @@ mod turn;
 mod value;
 mod wait;
 
-#[cfg(test)]
-mod tests;
-
 pub use access::Copied;
 pub use error::TierError;
 pub use lock::{LocalLock, LockError, LockMode};

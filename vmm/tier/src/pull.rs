@@ -122,7 +122,11 @@ impl Value {
         }
         let quota = self.spec().quota_bytes();
         if pulled.len > quota {
-            return Err(TierError::Length { key: self.key().clone(), limit: quota, found: pulled.len });
+            return Err(TierError::Length {
+                key: self.key().clone(),
+                limit: quota,
+                found: pulled.len,
+            });
         }
         let end = quota.div_ceil(CHUNK_BYTES);
         if ranges.iter().any(|range| u64::from(range.first) + u64::from(range.count) > end) {
@@ -161,12 +165,14 @@ impl Value {
     fn take_absent(&self, table: &mut Table, ranges: &[PullRange]) -> Result<(), Short> {
         let absent = |table: &Table, chunk| !table.entry(chunk).is_some_and(|entry| entry.present);
         let chunks = ranges.iter().flat_map(|range| chunks(range).iter());
-        let cost = chunks.filter(|&chunk| absent(table, chunk)).map(|chunk| table.cost(chunk)).sum();
+        let cost =
+            chunks.filter(|&chunk| absent(table, chunk)).map(|chunk| table.cost(chunk)).sum();
         self.take(table, cost)
     }
 
     fn install_one(&self, table: &mut Table, pulled: &PulledChunk<'_>) -> Result<(), TierError> {
-        let (chunk, len) = (pulled.chunk, table.chunk_len(pulled.chunk));
+        let (chunk, len, used) =
+            (pulled.chunk, table.chunk_len(pulled.chunk), table.used(pulled.chunk));
         let entry = table.entry_mut(chunk);
         if !entry.present {
             if let Body::Whole(bytes) = pulled.body {
@@ -183,7 +189,9 @@ impl Value {
         match &mut entry.base {
             Some(base) => {
                 let newer = newer(base, pulled.body, len);
-                lay_under(self.spec(), &view, base, &newer);
+                // What is not in use is no element: a last one may be in use in part.
+                lay_under(self.spec(), &view, &mut base[..used], &newer[..used]);
+                base[used..].copy_from_slice(&newer[used..]);
             }
             None => {
                 let mut here = vec![0; len];

@@ -118,7 +118,7 @@ impl Value {
         copy: &mut [u8],
     ) -> Result<(), TierError> {
         let view = self.chunk(table, chunk)?;
-        let used = (chunk.bytes(table.len).end - chunk.start().min(table.len)) as usize;
+        let used = table.used(chunk);
         let entry = table.entry_mut(chunk);
         let Some(base) = &entry.base else { return Ok(()) };
         let part = asked_part(chunk, &prepared.range, used);
@@ -175,7 +175,7 @@ impl Value {
         })?;
         for (number, (sent, changes)) in prepared.chunks.iter().zip(changes.iter()).enumerate() {
             let view = self.chunk(&table, sent.chunk)?;
-            let used = (sent.chunk.bytes(table.len).end - sent.chunk.start().min(table.len)) as usize;
+            let used = table.used(sent.chunk);
             let entry = table.entry_mut(sent.chunk);
             let Some(base) = &mut entry.base else { continue };
             let exact = acknowledge(self.spec(), base, &changes);
@@ -184,7 +184,9 @@ impl Value {
             }
             // What was stored meanwhile, and what the base does not come to by the rule.
             let differing = pages_of(sent.pages, used)
-                .filter(|(_, bytes)| !view.part(bytes.start, bytes.len()).holds(&base[bytes.clone()]))
+                .filter(|(_, bytes)| {
+                    !view.part(bytes.start, bytes.len()).holds(&base[bytes.clone()])
+                })
                 .fold(0, |pages, (page, _)| pages | 1 << page);
             table.mark(sent.chunk, differing);
         }
@@ -221,9 +223,8 @@ impl Value {
     pub fn pushed_since(&self, mark: u64, offset: u64, len: u64) -> Option<Version> {
         let table = self.table();
         let end = offset.saturating_add(len).min(table.len);
-        let covers = |push: &LastPush| {
-            push.serial > mark && push.start <= offset && push.end >= end
-        };
+        let covers =
+            |push: &LastPush| push.serial > mark && push.start <= offset && push.end >= end;
         table.pushed.filter(covers).map(|push| push.version)
     }
 }
@@ -232,7 +233,8 @@ impl Value {
 pub(crate) fn pages_of(pages: u16, used: usize) -> impl Iterator<Item = (u32, Range<usize>)> {
     let set = (0..CHUNK_PAGES).filter(move |page| pages & (1 << page) != 0);
     let bytes = set.map(move |page| (page, page as usize * PAGE..(page as usize + 1) * PAGE));
-    bytes.map(move |(page, bytes)| (page, bytes.start..bytes.end.min(used)))
+    bytes
+        .map(move |(page, bytes)| (page, bytes.start..bytes.end.min(used)))
         .filter(|(_, bytes)| !bytes.is_empty())
 }
 

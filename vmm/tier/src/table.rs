@@ -84,8 +84,8 @@ pub(crate) struct Table {
     /// Pushes prepared so far, and the last one that was acknowledged.
     pub(crate) prepared: u64,
     pub(crate) pushed: Option<LastPush>,
-    /// Bytes of the budget in use.
-    pub(crate) used: u64,
+    /// Bytes of the budget that are taken.
+    pub(crate) taken: u64,
     pub(crate) gone: bool,
 }
 
@@ -120,7 +120,7 @@ impl Table {
             exclusive: None,
             prepared: 0,
             pushed: None,
-            used: 0,
+            taken: 0,
             gone: false,
         }
     }
@@ -128,6 +128,12 @@ impl Table {
     /// Bytes of a chunk, the last one being as long as the quota leaves it.
     pub(crate) fn chunk_len(&self, chunk: Chunk) -> usize {
         let bytes = chunk.bytes(self.quota);
+        (bytes.end - bytes.start) as usize
+    }
+
+    /// Bytes of a chunk that are in use here.
+    pub(crate) fn used(&self, chunk: Chunk) -> usize {
+        let bytes = chunk.bytes(self.len);
         (bytes.end - bytes.start) as usize
     }
 
@@ -185,9 +191,9 @@ impl Table {
         let leaves = self.leaves.iter().enumerate().skip(skip);
         let entries = leaves.filter_map(|(number, leaf)| Some((number, leaf.as_ref()?)));
         let all = entries.flat_map(|(number, leaf)| {
-            leaf.iter().enumerate().map(move |(at, entry)| {
-                (Chunk((number * LEAF_CHUNKS + at) as u32), entry)
-            })
+            leaf.iter()
+                .enumerate()
+                .map(move |(at, entry)| (Chunk((number * LEAF_CHUNKS + at) as u32), entry))
         });
         all.filter(move |(chunk, entry)| entry.present && *chunk >= first)
     }

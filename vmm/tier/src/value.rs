@@ -158,12 +158,12 @@ impl Value {
         if !self.budget.take(bytes) {
             return Err(Short::Room(bytes));
         }
-        table.used += bytes;
+        table.taken += bytes;
         Ok(())
     }
 
     pub(crate) fn give_back(&self, table: &mut Table, bytes: u64) {
-        table.used -= bytes;
+        table.taken -= bytes;
         self.budget.give_back(bytes);
     }
 
@@ -195,6 +195,9 @@ impl Value {
             self.take(table, cost)?;
             let mut base = vec![0; table.chunk_len(chunk)].into_boxed_slice();
             self.chunk(table, chunk)?.read(&mut base);
+            // Behind the owner's end functions may have stored what is nothing yet.
+            let end = table.owner_len.saturating_sub(chunk.start()).min(base.len() as u64);
+            base[end as usize..].fill(0);
             table.entry_mut(chunk).base = Some(base);
         }
         table.entry_mut(chunk).touch(self.budget.now());
@@ -226,7 +229,12 @@ impl Value {
     }
 
     /// The chunks of a range that lies within `limit`.
-    pub(crate) fn chunks(&self, offset: u64, len: u64, limit: u64) -> Result<ChunkRange, TierError> {
+    pub(crate) fn chunks(
+        &self,
+        offset: u64,
+        len: u64,
+        limit: u64,
+    ) -> Result<ChunkRange, TierError> {
         let fits = offset.checked_add(len).is_some_and(|end| end <= limit);
         let chunks = ChunkRange::covering(offset, len).filter(|_| fits);
         chunks.ok_or_else(|| TierError::Range { key: self.key.clone(), offset, len, limit })
@@ -251,6 +259,6 @@ impl Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        self.budget.give_back(self.table().used);
+        self.budget.give_back(self.table().taken);
     }
 }

@@ -1,8 +1,8 @@
 //! Write protection of mappings that the kernel lifts by itself at the first store, and so knows
 //! which pages were stored to: a userfaultfd in `WP_ASYNC` mode, which nobody reads.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
