@@ -26,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("faaslet-net", &["faaslet-proto"]),
     ("faaslet-ring", &[]),
     ("faaslet-rewrite", &["faaslet-abi"]),
+    ("faaslet-tier", &["faaslet-snapshot", "faaslet-state"]),
     ("faaslet-wasi", &["faaslet-sandbox"]),
     (
         "faaslet-vmm",
@@ -37,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "faaslet-sandbox",
             "faaslet-snapshot",
             "faaslet-store",
+            "faaslet-tier",
             "faaslet-wasi",
         ],
     ),

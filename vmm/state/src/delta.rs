@@ -2,7 +2,7 @@
 //!
 //! | | where | what it does |
 //! | --- | --- | --- |
-//! | [`diff`] | local tier, push | writes what differs between base and copy |
+//! | [`diff`], [`diff_within`] | local tier, push | writes what differs between base and copy |
 //! | [`apply`] | owner | merges changes into a chunk |
 //! | [`acknowledge`] | local tier, after a push | lets the base take what was sent |
 //! | [`newer`] | local tier, pull | the chunk as the owner has it, from what it sent |
@@ -20,7 +20,7 @@ mod lay;
 mod merge;
 mod number;
 
-pub use find::{absolute, diff};
+pub use find::{absolute, diff, diff_within};
 pub use lay::{Elements, lay_under, newer};
 pub use merge::{acknowledge, apply};
 

@@ -15,26 +15,55 @@ const STRIDES: [usize; 2] = [4096, 64];
 /// looked at.
 pub fn diff(spec: &Spec, chunk: Chunk, base: &[u8], copy: &[u8], out: &mut Vec<u8>) -> bool {
     let rule = spec.rule();
-    with_number!(spec.element(), N => find::<N>(rule, chunk, base, copy, out))
+    let all = 0..copy.len();
+    with_number!(spec.element(), N => find::<N>(rule, chunk, &[all], base, copy, out))
+}
+
+/// The same, looking only within `ranges` of bytes: in order, apart, in whole elements but for a
+/// last partial one. Outside of them the copy may hold anything.
+pub fn diff_within(
+    spec: &Spec,
+    chunk: Chunk,
+    ranges: &[Range<usize>],
+    base: &[u8],
+    copy: &[u8],
+    out: &mut Vec<u8>,
+) -> bool {
+    let rule = spec.rule();
+    with_number!(spec.element(), N => find::<N>(rule, chunk, ranges, base, copy, out))
 }
 
 /// Appends what changed between two states of `chunk` as the new elements themselves, whatever
 /// the rule; whether anything did.
 pub fn absolute(spec: &Spec, chunk: Chunk, old: &[u8], new: &[u8], out: &mut Vec<u8>) -> bool {
-    with_number!(spec.element(), N => find::<N>(Rule::Replace, chunk, old, new, out))
+    let all = 0..new.len();
+    with_number!(spec.element(), N => find::<N>(Rule::Replace, chunk, &[all], old, new, out))
 }
 
-fn find<N: Number>(rule: Rule, chunk: Chunk, base: &[u8], copy: &[u8], out: &mut Vec<u8>) -> bool {
+fn find<N: Number>(
+    rule: Rule,
+    chunk: Chunk,
+    ranges: &[Range<usize>],
+    base: &[u8],
+    copy: &[u8],
+    out: &mut Vec<u8>,
+) -> bool {
     let len = base.len().min(copy.len());
     let (base, copy) = (&base[..len], &copy[..len]);
     let mut entry = EntryWriter::new(out, chunk);
     let whole = len - len % N::WIDTH;
     let differs = if rule == Rule::Sum { N::is_increased } else { N::is_replaced };
-    let (b, c) = (&base[..whole], &copy[..whole]);
-    runs::<N>(b, c, differs, |run| entry.run(run));
-    runs::<u8>(&base[whole..], &copy[whole..], u8::is_replaced, |run| {
-        entry.tail(run.start + whole..run.end + whole);
-    });
+    for range in ranges {
+        let (start, end) = (range.start.min(whole), range.end.min(whole));
+        let (b, c, first) = (&base[start..end], &copy[start..end], start / N::WIDTH);
+        runs::<N>(b, c, differs, |run| entry.run(first + run.start..first + run.end));
+    }
+    for range in ranges {
+        let (start, end) = (range.start.clamp(whole, len), range.end.clamp(whole, len));
+        runs::<u8>(&base[start..end], &copy[start..end], u8::is_replaced, |run| {
+            entry.tail(start + run.start..start + run.end);
+        });
+    }
     entry.finish(N::WIDTH, |out, range, is_run| match rule {
         Rule::Sum if is_run => put::<N>(out, &base[range.clone()], &copy[range], N::minus),
         Rule::Xor if is_run => put::<N>(out, &base[range.clone()], &copy[range], N::xor),

@@ -1,0 +1,194 @@
+//! Mappings of a value in Faaslets' windows, as far as the tier must know of them.
+//!
+//! The order: [`Value::map`], then the slot maps the file, then [`Value::placed`] tells where,
+//! before the function runs again. At the end [`Value::unmapped`], then the slot unmaps: what was
+//! stored is harvested while the pages are still there.
+
+use std::ops::Range;
+
+use faaslet_state::{Chunk, ChunkRange};
+
+use crate::error::TierError;
+use crate::sys::PAGE_BYTES;
+use crate::table::{Standing, Table, pages_within};
+use crate::task::{Task, Wake};
+use crate::value::Value;
+
+/// Most mappings of a value at a time.
+pub const MAX_MAPS: usize = 4096;
+/// Shorter mappings are compared: watching them costs more.
+const MIN_WATCHED_BYTES: u64 = 2 * PAGE_BYTES;
+
+/// A mapping of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MapId(u64);
+
+/// How it is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapMode {
+    /// As a private copy, whose stores nobody else sees.
+    Read,
+    /// Shared.
+    Write,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Maps {
+    maps: Vec<Map>,
+    next: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Map {
+    id: MapId,
+    task: Task,
+    mode: MapMode,
+    /// In bytes of the value, in whole pages.
+    pub(crate) range: Range<u64>,
+    /// Where it lies, once it is watched.
+    watched: Option<Range<usize>>,
+}
+
+impl Value {
+    /// Counts a mapping of `len` bytes from `offset` on, all of them in use and here. The file is
+    /// to be mapped from the page of `offset` on, see [`Value::file`].
+    pub fn map(
+        &self,
+        task: Task,
+        offset: u64,
+        len: u64,
+        mode: MapMode,
+    ) -> Result<MapId, TierError> {
+        let (id, chunks) = self.count(task, offset, len, mode)?;
+        if mode == MapMode::Write {
+            for chunk in chunks.iter() {
+                if let Err(error) = self.with_room(|table| self.make_base(table, chunk)) {
+                    // Nobody else saw it, so nobody waits for its end but who waits for all.
+                    let Wake(_) = self.unmapped(id);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    /// Tells where the page of `offset` was mapped, before the function runs again.
+    pub fn placed(&self, id: MapId, address: usize) {
+        let mut table = self.table_mut();
+        let Some(map) = table.maps.find(id) else { return };
+        let len = map.range.end - map.range.start;
+        if map.mode == MapMode::Write && len >= MIN_WATCHED_BYTES {
+            let pages = address..address + len as usize;
+            map.watched = self.tracker.watch(&pages).then_some(pages);
+        }
+    }
+
+    /// Ends a mapping; its pages are still there, and no function stores to them any more.
+    /// Wakes who waits to have the value alone.
+    pub fn unmapped(&self, id: MapId) -> Wake {
+        let mut table = self.table_mut();
+        let Some(map) = table.maps.take(id) else { return Wake::nobody() };
+        if map.mode == MapMode::Write {
+            self.harvest_one(&mut table, &map);
+        }
+        for chunk in map.chunks().iter() {
+            let entry = table.entry_mut(chunk);
+            entry.maps -= 1;
+            entry.write_maps -= u32::from(map.mode == MapMode::Write);
+        }
+        let alone = |task: &Task| !table.maps.others_write(*task);
+        table.exclusive.filter(alone).into()
+    }
+
+    /// Marks the pages of `start..end` that were stored to through mappings that are still there.
+    pub(crate) fn harvest(&self, table: &mut Table, start: u64, end: u64) {
+        let maps = table.maps.maps.iter();
+        let touching = maps.filter(|map| {
+            map.mode == MapMode::Write && map.range.start < end && start < map.range.end
+        });
+        for map in touching.cloned().collect::<Vec<_>>() {
+            self.harvest_one(table, &map);
+        }
+    }
+
+    fn harvest_one(&self, table: &mut Table, map: &Map) {
+        let mut mark = |bytes: Range<u64>| {
+            let (start, end) = (map.range.start + bytes.start, map.range.start + bytes.end);
+            let chunks = ChunkRange::covering(start, end - start);
+            for chunk in chunks.iter().flat_map(|chunks| chunks.iter()) {
+                table.mark_written(chunk, pages_within(chunk, start, end));
+            }
+        };
+        match &map.watched {
+            Some(pages) => {
+                self.tracker.harvest(pages, mark);
+            }
+            None => mark(0..map.range.end - map.range.start),
+        }
+    }
+
+    /// Checks and counts; from then on the chunks are not evicted.
+    fn count(
+        &self,
+        task: Task,
+        offset: u64,
+        len: u64,
+        mode: MapMode,
+    ) -> Result<(MapId, ChunkRange), TierError> {
+        let mut table = self.table_mut();
+        self.check_there(&table)?;
+        let chunks = self.chunks(offset, len, table.len)?;
+        if len == 0 {
+            return Err(self.invalid("expected at least one byte to map; found none"));
+        }
+        if mode == MapMode::Write {
+            self.check_not_locked(&table, task)?;
+        }
+        if table.maps.maps.len() >= MAX_MAPS {
+            return Err(self.too_many("mappings", MAX_MAPS));
+        }
+        let absent = |chunk: &Chunk| table.standing(*chunk) == Standing::Absent;
+        if let Some(chunk) = chunks.iter().find(absent) {
+            return Err(self.absent(chunk));
+        }
+        let now = self.budget.now();
+        for chunk in chunks.iter() {
+            let entry = table.entry_mut(chunk);
+            entry.maps += 1;
+            entry.write_maps += u32::from(mode == MapMode::Write);
+            entry.touch(now);
+        }
+        let pages = offset - offset % PAGE_BYTES..(offset + len).next_multiple_of(PAGE_BYTES);
+        Ok((table.maps.add(task, mode, pages), chunks))
+    }
+}
+
+impl Maps {
+    fn add(&mut self, task: Task, mode: MapMode, range: Range<u64>) -> MapId {
+        let id = MapId(self.next);
+        self.next += 1;
+        self.maps.push(Map { id, task, mode, range, watched: None });
+        id
+    }
+
+    fn find(&mut self, id: MapId) -> Option<&mut Map> {
+        self.maps.iter_mut().find(|map| map.id == id)
+    }
+
+    fn take(&mut self, id: MapId) -> Option<Map> {
+        let at = self.maps.iter().position(|map| map.id == id)?;
+        Some(self.maps.swap_remove(at))
+    }
+
+    /// Whether anybody but `task` has a mapping for writing.
+    pub(crate) fn others_write(&self, task: Task) -> bool {
+        self.maps.iter().any(|map| map.mode == MapMode::Write && map.task != task)
+    }
+}
+
+impl Map {
+    fn chunks(&self) -> ChunkRange {
+        let none = ChunkRange { first: Chunk(0), count: 0 };
+        ChunkRange::covering(self.range.start, self.range.end - self.range.start).unwrap_or(none)
+    }
+}

@@ -1,0 +1,130 @@
+//! How pages are found that functions stored to through mappings.
+//!
+//! With write protection the kernel notes the first store to each page since it was last asked; a
+//! push asks, which protects the page again in the same step, and copies afterwards. So a store is
+//! in the copy, or is noted for the next push. Without it every page of a mapping may have been
+//! stored to, and is compared with its base.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+use crate::sys::{MAX_SCAN_REGIONS, Memory, PAGE_BYTES, PageRegion, Userfault, scan_written};
+
+/// Where the kernel shows this process its page map.
+const PAGEMAP_PATH: &str = "/proc/self/pagemap";
+
+/// How it is done here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracking {
+    /// By write protection that the kernel lifts by itself: userfaultfd in `WP_ASYNC` mode and
+    /// `PAGEMAP_SCAN`, Linux 6.7 and later.
+    Protect,
+    /// By comparing all that is mapped for writing.
+    Compare,
+}
+
+/// The means of this process. It is opened by the process that uses it, before a sandbox takes
+/// `/proc` away.
+#[derive(Debug)]
+pub struct Tracker {
+    /// Invariant: there if and only if pages are tracked by protection.
+    means: Option<Means>,
+}
+
+#[derive(Debug)]
+struct Means {
+    userfault: Userfault,
+    pagemap: File,
+}
+
+impl Tracker {
+    /// The best that tells the truth here, found by trying.
+    pub fn open() -> Self {
+        let means = Means::open().filter(|means| means.tell_the_truth().unwrap_or(false));
+        Self { means }
+    }
+
+    /// Comparing everything.
+    pub fn comparing() -> Self {
+        Self { means: None }
+    }
+
+    /// Which it is.
+    pub fn tracking(&self) -> Tracking {
+        if self.means.is_some() { Tracking::Protect } else { Tracking::Compare }
+    }
+
+    /// Its descriptors, for a sandbox to keep open.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.means.iter().flat_map(|means| [means.userfault.fd(), means.pagemap.as_fd()])
+    }
+
+    /// Begins to watch a mapping; whether it is watched now.
+    pub(crate) fn watch(&self, pages: &Range<usize>) -> bool {
+        self.means.as_ref().is_some_and(|means| means.userfault.watch(pages).is_ok())
+    }
+
+    /// Calls `found` with ranges of pages of a watched mapping that were stored to since the last
+    /// time, in bytes from its start. Where that cannot be told, `found` gets all of it.
+    pub(crate) fn harvest(&self, pages: &Range<usize>, mut found: impl FnMut(Range<u64>)) -> bool {
+        let told = match &self.means {
+            Some(means) => means.scan(pages, &mut found).is_ok(),
+            None => false,
+        };
+        if !told {
+            found(0..pages.len() as u64);
+        }
+        told
+    }
+}
+
+impl Means {
+    fn open() -> Option<Self> {
+        let pagemap = File::open(PAGEMAP_PATH).ok()?;
+        Some(Self { userfault: Userfault::open().ok()?, pagemap })
+    }
+
+    fn scan(&self, pages: &Range<usize>, found: &mut impl FnMut(Range<u64>)) -> Result<(), Errno> {
+        let mut regions = [PageRegion::default(); MAX_SCAN_REGIONS];
+        let mut left = pages.clone();
+        while !left.is_empty() {
+            let (count, walk_end) = scan_written(&self.pagemap, &left, &mut regions)?;
+            for region in &regions[..count] {
+                let from_start = |address: u64| address - pages.start as u64;
+                found(from_start(region.start)..from_start(region.end));
+            }
+            // It always gets on: a scan stops early only after it has filled its regions.
+            if walk_end <= left.start {
+                return Err(Errno::EIO);
+            }
+            left.start = walk_end;
+        }
+        Ok(())
+    }
+
+    /// Stores to two of four pages, one of them after a load, and looks whether just those are
+    /// found, and nothing at the second time.
+    fn tell_the_truth(&self) -> std::io::Result<bool> {
+        let memory = Memory::new(4 * PAGE_BYTES)?;
+        let view = memory.view(0, 4 * PAGE_BYTES)?;
+        let pages = view.addresses();
+        self.userfault.watch(&pages)?;
+        for page in [0, 1] {
+            view.load::<u8>(page * PAGE_BYTES as usize);
+        }
+        let listed = || -> Result<Vec<Range<u64>>, Errno> {
+            let mut list = Vec::new();
+            self.scan(&pages, &mut |range| list.push(range))?;
+            Ok(list)
+        };
+        let before = listed()?;
+        view.store(PAGE_BYTES as usize, 1_u8);
+        view.store(2 * PAGE_BYTES as usize, 1_u8);
+        let (after, again) = (listed()?, listed()?);
+        let written = std::iter::once(PAGE_BYTES..3 * PAGE_BYTES);
+        Ok(before.is_empty() && after.into_iter().eq(written) && again.is_empty())
+    }
+}
