@@ -23,6 +23,7 @@ mod lock;
 mod logs;
 mod measure;
 mod quic;
+pub mod state;
 mod stats;
 
 use std::fs::File;
