@@ -9,7 +9,7 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 FAASLET := $(CARGO_TARGET_DIR)/release/faaslet
 
-.PHONY: help demo test lint bench fuzz soak build guests toolchain clean
+.PHONY: help demo test lint bench fuzz deny soak build guests toolchain clean
 
 help: ## lists the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -25,14 +25,19 @@ lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
 
+# The parts first (Criterion, about a minute), which `bench run` takes over as its group micro.
+PARTS := reset open ring session wire rewrite
 bench: build guests ## the figures: target/perf/results.json and perf/RESULTS.md
+	$(MAKE) -s -C guest-sdk/examples/recognise native
+	cargo bench --workspace $(PARTS:%=--bench %)
 	$(CARGO_TARGET_DIR)/release/bench run
 	$(CARGO_TARGET_DIR)/release/bench table
 
-fuzz: ## fuzz targets, SECONDS_EACH=60 each; needs cargo-fuzz and a nightly toolchain
-	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz"; exit 1; }
-	cd tests/fuzz && for target in $$(cargo fuzz list); do \
-	  cargo +nightly fuzz run $$target -- -max_total_time=$${SECONDS_EACH:-60}; done
+fuzz: ## every fuzz target for SECONDS_EACH=60; installs cargo-fuzz when it is missing
+	@tests/fuzz/run.sh
+
+deny: ## licences, bans, sources and known vulnerabilities of dependencies; installs cargo-deny
+	@tests/deny.sh
 
 soak: build guests ## the long forms of the randomised tests
 	FAASLET_RESETS=1000000 FAASLET_MODEL_STEPS=100000 cargo test --release --workspace -- --include-ignored

@@ -22,11 +22,12 @@ shows() { printf '$ faaslet %s\n' "$*"; "$FAASLET" "$@"; }
 say "1. Start a monitor (embedded defaults, a folder of its own)"
 "$FAASLET" up --listen 127.0.0.1:0 --http 127.0.0.1:0 --log warn >"$scratch/up.log" 2>&1 &
 monitor=$!
-for _ in $(seq 100); do
+for _ in $(seq 300); do
   [ -s "$FAASLET_DIR/address.json" ] && break
   kill -0 "$monitor" 2>/dev/null || { cat "$scratch/up.log"; exit 1; }
   read -rt 0.1 <> <(:) || true
 done
+[ -s "$FAASLET_DIR/address.json" ] || { cat "$scratch/up.log"; echo "the monitor did not start within 30 s"; exit 1; }
 cat "$scratch/up.log"
 
 say "2. Deploy two functions, built from source"

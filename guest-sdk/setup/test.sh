@@ -81,6 +81,12 @@ memory = "64 MiB"
 anything = { here = 1 }'
 expect "a full faaslet.toml" 0 "build: one (c)" "$(project full "$toml")"
 holds "flags reach the compiler as they are" grep -q 'a # b' "$scratch/out.wasm"
+
+# The function in C of the guide is one.
+guide=$(project guide 'lang = "c"')
+awk '/^```c$/ {on = 1; next} on && /^```/ {exit} on' "$SETUP/../README.md" >"$guide/a.c"
+expect "the guide's function in C" 0 "build: guide (c)" "$guide"
+
 expect "an unknown key" 2 "has the key 'sorces'" "$(project key $'lang = "c"\nsorces = ["a.c"]')"
 expect "a line that is no pair" 2 "line 2: expected: key = value" "$(project pair $'lang = "c"\nnonsense')"
 expect "a string that does not end" 2 "line 1: a string does not end" "$(project string 'lang = "c')"

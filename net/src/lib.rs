@@ -21,6 +21,7 @@
 pub mod client;
 mod endpoint;
 mod mailbox;
+pub mod peer;
 pub mod server;
 pub mod tls;
 

@@ -116,11 +116,16 @@ pub fn generate(dir: &Path) -> Result<(), TlsError> {
             });
         }
     }
+    write_folder(dir, &certificates()?)
+}
+
+/// Writes `files` into `dir`, which must not be there; it appears whole or not at all.
+pub(crate) fn write_folder(dir: &Path, files: &[(&str, String)]) -> Result<(), TlsError> {
     let fresh = dir.with_extension("new");
     at(&fresh, if fresh.exists() { fs::remove_dir_all(&fresh) } else { Ok(()) })?;
     at(&fresh, fs::DirBuilder::new().recursive(true).mode(0o700).create(&fresh))?;
-    for (name, pem) in certificates()? {
-        write_private(&fresh.join(name), &pem)?;
+    for (name, pem) in files {
+        write_private(&fresh.join(name), pem)?;
     }
     at(&fresh, File::open(&fresh).and_then(|folder| folder.sync_all()))?;
     at(dir, fs::rename(&fresh, dir))?;
@@ -178,7 +183,7 @@ pub fn client_config(path: &Path) -> Result<ClientTls, TlsError> {
     Ok(ClientTls { crypto: Arc::new(crypto) })
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     // The cheapest first, where the processor has instructions for it; QUIC needs it anyway.
     provider
@@ -187,7 +192,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(provider)
 }
 
-fn reset_key(key: &PrivateKeyDer<'_>) -> hmac::Key {
+pub(crate) fn reset_key(key: &PrivateKeyDer<'_>) -> hmac::Key {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(b"faaslet stateless reset key 1");
     context.update(key.secret_der());
@@ -214,7 +219,10 @@ fn certificates() -> Result<[(&'static str, String); 4], rcgen::Error> {
     ])
 }
 
-fn params(names: Vec<String>, common_name: &str) -> Result<CertificateParams, rcgen::Error> {
+pub(crate) fn params(
+    names: Vec<String>,
+    common_name: &str,
+) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name.push(DnType::CommonName, common_name);
     let now = OffsetDateTime::now_utc();
@@ -232,12 +240,12 @@ fn write_private(path: &Path, pem: &str) -> Result<(), TlsError> {
     at(path, write())
 }
 
-fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, TlsError> {
+pub(crate) fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, TlsError> {
     CertificateDer::from_pem_slice(&read_file(path)?)
         .map_err(|error| TlsError::Content { path: path.to_owned(), reason: error.to_string() })
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
     let bytes = at(path, fs::metadata(path))?.len();
     if bytes > MAX_PEM_BYTES {
         let reason = format!("expected at most {MAX_PEM_BYTES} bytes, found {bytes}");

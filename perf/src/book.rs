@@ -1,43 +1,25 @@
-//! The results of a run: rows with their peers and goals, kept in one JSON file.
+//! What one run of a group measured: figures, each with the one that it is compared with.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use anyhow::{Result, ensure};
 
 use crate::goals;
-use crate::measure::Times;
+use crate::groups::Group;
+use crate::measure::{self, Times};
+use crate::results::{Row, describe};
 
-/// One figure.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Row {
-    /// Such as `fork.noop.p50`.
-    pub(crate) name: String,
-    /// The figure.
-    pub(crate) value: f64,
-    /// Such as `µs`.
-    pub(crate) unit: String,
-    /// `value` divided by the value of `against`.
-    pub(crate) ratio: Option<f64>,
-    /// The row of the same run that it is compared with.
-    pub(crate) against: Option<String>,
-    /// What it should be.
-    pub(crate) goal: Option<String>,
-    /// Whether it is.
-    pub(crate) met: Option<bool>,
-    /// Which group measured it.
-    #[serde(default)]
-    pub(crate) group: String,
-    /// Seconds since 1970.
-    #[serde(default)]
-    pub(crate) unix_s: u64,
+/// One figure, as it was measured.
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    value: f64,
+    unit: String,
+    against: Option<String>,
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
-    rows: Vec<Row>,
+    entries: Vec<Entry>,
 }
 
 impl Book {
@@ -51,89 +33,100 @@ impl Book {
         self.compare(name, value, unit, Some(against));
     }
 
-    /// Writes median, 99th percentile and number of samples down.
+    /// Writes median and 99th percentile down.
     pub(crate) fn put_times(&mut self, name: &str, times: &Times, against: Option<&str>) {
-        for quantile in ["p50", "p99"] {
-            let value = if quantile == "p50" { times.p50_us() } else { times.p99_us() };
+        for (quantile, value) in [("p50", times.p50_us()), ("p99", times.p99_us())] {
             let against = against.map(|name| format!("{name}.{quantile}"));
             self.compare(&format!("{name}.{quantile}"), value, "µs", against.as_deref());
         }
     }
 
     fn compare(&mut self, name: &str, value: f64, unit: &str, against: Option<&str>) {
-        let other = against.and_then(|other| self.value(other));
-        let ratio = other.filter(|other| *other != 0.0).map(|other| value / other);
-        let (goal, met) = goals::judge(name, value, unit, ratio).unzip();
-        let row = Row {
-            name: name.into(),
-            value,
-            unit: unit.into(),
-            ratio,
-            against: ratio.and(against).map(Into::into),
-            goal,
-            met: met.flatten(),
-            group: String::new(),
-            unix_s: crate::machine::unix_s(),
-        };
-        eprintln!("  {}", describe(&row));
-        self.rows.push(row);
+        let against = against.map(Into::into);
+        let entry = Entry { name: name.into(), value, unit: unit.into(), against };
+        eprintln!("  {}", describe(&self.row(&entry)));
+        self.entries.push(entry);
     }
 
     /// A figure of this run.
     pub(crate) fn value(&self, name: &str) -> Option<f64> {
-        self.rows.iter().find(|row| row.name == name).map(|row| row.value)
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.value)
     }
 
-    /// Puts the rows in the place of what `group` measured before.
-    pub(crate) fn save(mut self, group: &str) -> Result<()> {
-        self.rows.iter_mut().for_each(|row| group.clone_into(&mut row.group));
-        let mut all = if path().exists() { load()? } else { Vec::new() };
-        all.retain(|row| row.group != group);
-        all.append(&mut self.rows);
-        let path = path();
-        fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-        let text = serde_json::to_string_pretty(&all)? + "\n";
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    /// The figure with its ratio and its goal.
+    fn row(&self, entry: &Entry) -> Row {
+        let Entry { name, value, unit, against } = entry.clone();
+        let other = against.as_deref().and_then(|other| self.value(other));
+        let ratio = other.filter(|other| *other != 0.0).map(|other| value / other);
+        let (goal, met) = goals::judge(&name, value, &unit, ratio).unzip();
+        let against = against.filter(|_| ratio.is_some());
+        Row { name, value, unit, ratio, against, goal, met: met.flatten() }
+    }
+
+    /// All of it.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.entries.iter().map(|entry| self.row(entry)).collect()
+    }
+
+    /// The middle one of several runs, figure by figure; ratios are those of the middle ones.
+    pub(crate) fn middle(runs: &[Self]) -> Self {
+        let mut middle = Self::default();
+        for entry in runs.iter().flat_map(|run| &run.entries) {
+            if middle.value(&entry.name).is_none() {
+                let values = runs.iter().filter_map(|run| run.value(&entry.name)).collect();
+                let value = measure::middle(values);
+                middle.entries.push(Entry { value, ..entry.clone() });
+            }
+        }
+        middle
+    }
+
+    /// Fails when a row is none of the group's, or one that has a goal is missing.
+    pub(crate) fn check(&self, group: &Group) -> Result<()> {
+        let stray = self.entries.iter().map(|entry| &entry.name).find(|name| !group.writes(name));
+        ensure!(
+            stray.is_none(),
+            "{} is no row of this group; add it in groups.rs",
+            stray.unwrap_or(&String::new())
+        );
+        let missing = goals::names().find(|name| group.writes(name) && self.value(name).is_none());
+        ensure!(
+            missing.is_none(),
+            "{} has a goal and was not measured",
+            missing.unwrap_or_default()
+        );
+        Ok(())
     }
 }
 
-fn describe(row: &Row) -> String {
-    let Row { name, unit, .. } = row;
-    let ratio = match (&row.ratio, &row.against) {
-        (Some(ratio), Some(against)) => format!(", {ratio:.3} of {against}"),
-        _ => String::new(),
-    };
-    let goal = match (&row.goal, row.met) {
-        (Some(goal), Some(met)) => format!(", goal {goal}: {}", if met { "met" } else { "missed" }),
-        (Some(goal), None) => format!(", goal {goal}: no peer"),
-        _ => String::new(),
-    };
-    format!("{name} {} {unit}{ratio}{goal}", short(row.value))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::groups::chosen;
 
-/// A figure with the digits that mean something.
-pub(crate) fn short(value: f64) -> String {
-    match value.abs() {
-        v if v >= 1000.0 => format!("{value:.0}"),
-        v if v >= 100.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+    fn run(fork: f64, peer: f64) -> Book {
+        let mut book = Book::default();
+        book.put("wasmtime.pooling.dirty3.p50", peer, "µs");
+        book.put_against("fork.dirty3.p50", fork, "µs", "wasmtime.pooling.dirty3.p50");
+        book
     }
-}
 
-/// All results so far.
-pub(crate) fn load() -> Result<Vec<Row>> {
-    let path = path();
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("no results in {}; run `bench run` first", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is damaged; remove it", path.display()))
-}
+    #[test]
+    fn the_middle_of_runs_is_judged_by_its_own_ratio() {
+        let middle = Book::middle(&[run(1.0, 5.0), run(9.0, 4.0), run(1.1, 3.6)]);
+        let rows = middle.rows();
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].value, rows[1].value), (4.0, 1.1));
+        assert_eq!(rows[1].ratio, Some(1.1 / 4.0));
+        assert_eq!(rows[1].met, Some(true));
+    }
 
-/// The folder of this crate.
-pub(crate) fn home() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Where the results are.
-pub(crate) fn path() -> PathBuf {
-    home().join("../target/perf/results.json")
+    #[test]
+    fn a_stray_row_and_a_missing_goal_fail_a_group() {
+        let group = chosen(&["live"]).unwrap()[0];
+        let mut book = Book::default();
+        assert!(book.check(group).unwrap_err().to_string().contains("not measured"));
+        book.put("no.such.row", 1.0, "");
+        assert!(book.check(group).unwrap_err().to_string().contains("no.such.row"));
+    }
 }

@@ -1,23 +1,23 @@
 //! `call`: a call through a real monitor, over QUIC and HTTP, beside a bare UDP echo; where the
 //! scheduler puts the threads, and with all processes on one core.
+//!
+//! Each of so many callers waits for its answer before it calls again; `open.rs` does not wait.
 
 use std::future::Future;
-use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use faaslet_net::client::Client;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::book::Book;
-use crate::guests;
-use crate::measure::{self, Times};
+use crate::http::Connection;
+use crate::measure::Times;
 use crate::monitor::Monitor;
+use crate::{echo, guests};
 
 /// Time of one measurement.
 const TIME: Duration = Duration::from_secs(3);
@@ -25,10 +25,6 @@ const TIME: Duration = Duration::from_secs(3);
 const WARM: Duration = Duration::from_millis(500);
 /// Calls under way at a time, in the second measurement of each.
 const IN_FLIGHT: usize = 64;
-/// What the echo carries.
-const PAYLOAD: [u8; 64] = [7; 64];
-/// Longest head of an HTTP answer.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 pub(crate) fn run(book: &mut Book) -> Result<()> {
     let all = sched_getaffinity(Pid::from_raw(0))?;
@@ -50,90 +46,47 @@ fn placed(book: &mut Book, placement: &str) -> Result<()> {
     let monitor = Monitor::up(folder.path())?;
     monitor.deploy("noop", &guests::text("noop")?)?;
     let udp = format!("udp{placement}");
-    book.put_times(&udp, &echo()?, None);
+    book.put_times(&udp, &echo::times(TIME)?, None);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for (way, flights) in [("quic", [1, IN_FLIGHT]), ("http", [1, IN_FLIGHT])] {
         for flight in flights {
             let name = format!("call.{way}{placement}.c{flight}");
-            let (times, took) = match way {
+            let times = match way {
                 "quic" => runtime.block_on(quic(&monitor, flight))?,
                 _ => runtime.block_on(http(&monitor, flight))?,
             };
             book.put_times(&name, &times, (flight == 1).then_some(udp.as_str()));
-            book.put(&format!("{name}.rate"), times.len() as f64 / took.as_secs_f64(), "1/s");
+            book.put(&format!("{name}.rate"), times.len() as f64 / TIME.as_secs_f64(), "1/s");
         }
     }
     Ok(())
 }
 
-/// Two blocking threads and two sockets: the least that a round trip can cost.
-fn echo() -> Result<Times> {
-    let (server, client) = (UdpSocket::bind("127.0.0.1:0")?, UdpSocket::bind("127.0.0.1:0")?);
-    client.connect(server.local_addr()?)?;
-    let server = std::thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        while let Ok((length, from)) = server.recv_from(&mut buffer) {
-            if length == 0 || server.send_to(&buffer[..length], from).is_err() {
-                break;
-            }
-        }
-    });
-    let (mut failed, mut buffer) = (None, [0; 2048]);
-    let times = measure::times(TIME, || {
-        let done = client.send(&PAYLOAD).and_then(|_| client.recv(&mut buffer));
-        failed = failed.take().or(done.err());
-    });
-    client.send(&[])?;
-    ensure!(server.join().is_ok(), "the echo panicked");
-    failed.map_or(Ok(times), |error| Err(error.into()))
+/// A call over QUIC, whose answer must be empty.
+pub(crate) async fn call(client: &Client) -> Result<()> {
+    let reply = client.call("noop", &b""[..]).await?;
+    ensure!(reply.payload.is_empty(), "noop answered {:?}", reply.payload);
+    Ok(())
 }
 
 /// Keeps `flight` calls under way on one connection.
-async fn quic(monitor: &Monitor, flight: usize) -> Result<(Times, Duration)> {
+async fn quic(monitor: &Monitor, flight: usize) -> Result<Times> {
     let client = Client::connect(monitor.client()?).await?;
     let loops = (0..flight).map(|_| {
         let client = client.clone();
-        looped(async move || {
-            client.call("noop", &b""[..]).await?;
-            Ok(())
-        })
+        looped(async move || call(&client).await)
     });
     together(loops).await
 }
 
 /// Keeps one request under way on each of `flight` connections.
-async fn http(monitor: &Monitor, flight: usize) -> Result<(Times, Duration)> {
-    let token = monitor.token()?;
-    let request = format!(
-        "POST /f/noop HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n"
-    );
+async fn http(monitor: &Monitor, flight: usize) -> Result<Times> {
     let mut loops = Vec::new();
     for _ in 0..flight {
-        let mut stream = TcpStream::connect(monitor.address.http).await?;
-        stream.set_nodelay(true)?;
-        let request = request.clone();
-        let mut answer = Vec::with_capacity(MAX_HEAD_BYTES);
-        loops.push(looped(async move || {
-            exchange(&mut stream, request.as_bytes(), &mut answer).await
-        }));
+        let mut connection = Connection::open(monitor).await?;
+        loops.push(looped(async move || connection.call().await));
     }
     together(loops.into_iter()).await
-}
-
-/// One request and its answer, which must be 200 and without a body.
-async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) -> Result<()> {
-    stream.write_all(request).await?;
-    answer.clear();
-    while !answer.ends_with(b"\r\n\r\n") {
-        ensure!(answer.len() < MAX_HEAD_BYTES, "the answer has no end");
-        ensure!(stream.read_buf(answer).await? > 0, "the monitor closed the connection");
-    }
-    if !answer.starts_with(b"HTTP/1.1 200")
-        || !answer.windows(17).any(|part| part.eq_ignore_ascii_case(b"content-length: 0"))
-    {
-        bail!("expected 200 without a body; found {}", String::from_utf8_lossy(answer));
-    }
-    Ok(())
 }
 
 /// Repeats a call for the time of a measurement, and times each.
@@ -151,8 +104,8 @@ async fn looped(mut call: impl AsyncFnMut() -> Result<()>) -> Result<Times> {
     Ok(times)
 }
 
-/// Runs loops at the same time; their times, and how long they took them for.
-async fn together<F>(loops: impl Iterator<Item = F>) -> Result<(Times, Duration)>
+/// Runs loops at the same time.
+async fn together<F>(loops: impl Iterator<Item = F>) -> Result<Times>
 where
     F: Future<Output = Result<Times>> + 'static,
 {
@@ -164,8 +117,7 @@ where
         while let Some(one) = tasks.join_next().await {
             times.merge(&one??);
         }
-        anyhow::Ok(times)
+        Ok(times)
     };
-    let times = local.run_until(all).await?;
-    Ok((times, TIME))
+    local.run_until(all).await
 }

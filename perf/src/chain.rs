@@ -1,11 +1,12 @@
-//! `chain`: what a call from function to function costs on top of the function that is called.
+//! `chain`: what a call from function to function costs on top of the function that is called,
+//! on the same worker. `chain_other.rs` has another worker.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use faaslet_vmm::cell::Mode;
 
-use crate::book::{Book, home};
+use crate::book::Book;
 use crate::guests;
 use crate::measure::{self, Times};
 use crate::ours::{Epochs, Ours};
@@ -19,14 +20,9 @@ const TURNS: usize = 5;
 /// Slots of the worker.
 const SLOTS: usize = 64;
 
-/// The guest that calls `noop`.
-pub(crate) fn guest() -> Result<Vec<u8>> {
-    wat::parse_file(home().join("guests/chain-many.wat")).context("cannot read chain-many.wat")
-}
-
 pub(crate) fn run(book: &mut Book) -> Result<()> {
     let epochs = Epochs::start()?;
-    let parent = epochs.bake(0, "chain-many", &guest()?, SLOTS)?;
+    let parent = epochs.bake(0, "chain-many", &guests::own("chain-many")?, SLOTS)?;
     let callee = epochs.bake(1, "noop", &guests::text("noop")?, SLOTS)?;
     let mut ways = [
         Ours::new(&callee, Vec::new(), Mode::Fork, SLOTS),
@@ -37,8 +33,7 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
     ways.iter_mut().skip(1).for_each(|way| way.worker.add(callee.function.clone()));
     for _ in 0..TURNS {
         for (way, times) in ways.iter_mut().zip(&mut all) {
-            times.merge(&measure::times(TURN, || way.call()));
-            way.check()?;
+            times.merge(&measure::times(TURN, || way.call())?);
         }
     }
     let [callee, one, more] = [0, 1, 2].map(|way: usize| all[way].p50_us());

@@ -4,11 +4,17 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::book::home;
+use crate::results::home;
 
 /// A function of the text guests, as bytes.
 pub(crate) fn text(name: &str) -> Result<Vec<u8>> {
     let path = home().join(format!("../tests/guests/wat/{name}.wat"));
+    wat::parse_file(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A guest of this crate.
+pub(crate) fn own(name: &str) -> Result<Vec<u8>> {
+    let path = home().join(format!("guests/{name}.wat"));
     wat::parse_file(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 

@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use faaslet_vmm::cell::Mode;
 
 use crate::book::Book;
-use crate::chain;
 use crate::guests;
 use crate::machine::Memory;
 use crate::ours::{Epochs, Ours};
@@ -47,7 +46,7 @@ fn idle(book: &mut Book) -> Result<()> {
 /// Faaslets that wait in a host call for an answer that does not come.
 fn suspended(book: &mut Book, name: &str, mode: Mode, wanted: usize) -> Result<()> {
     let epochs = Epochs::start()?;
-    let function = epochs.bake(0, "chain-many", &chain::guest()?, wanted)?;
+    let function = epochs.bake(0, "chain-many", &guests::own("chain-many")?, wanted)?;
     let mut ours = Ours::new(&function, vec![1], mode, wanted);
     ours.worker.outside().hold = true;
     // What is made once for the process is not the first Faaslet's.

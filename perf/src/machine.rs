@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use nix::unistd::{SysconfVar, sysconf};
 
 /// Memory of a process, as the kernel accounts it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,15 +59,41 @@ pub(crate) fn children(pid: u32) -> Vec<u32> {
     all
 }
 
+/// Time that all cores together were busy since the machine started, or taken by its host.
+pub(crate) fn busy() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> =
+        line.split_whitespace().skip(1).filter_map(|word| word.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let sum: u64 = [0, 1, 2, 7].iter().filter_map(|at| ticks.get(*at)).sum();
+    let a_second = sysconf(SysconfVar::CLK_TCK)?.unwrap_or(100) as u64;
+    Ok(Duration::from_millis(sum * 1000 / a_second.max(1)))
+}
+
+/// Time that this thread has waited for a core that it could have used.
+pub(crate) fn queued() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+}
+
+/// Time on a core of a thread of process `pid`, by the thread's name.
+pub(crate) fn thread_time(pid: u32, name: &str) -> Result<Duration> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+        let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        if read("comm").trim() == name {
+            let stat = read("schedstat");
+            let spent = stat.split_whitespace().next().and_then(|word| word.parse().ok());
+            return Ok(Duration::from_nanos(spent.context("no schedstat of a thread")?));
+        }
+    }
+    bail!("process {pid} has no thread {name}")
+}
+
 /// Threads that wanted a core, over the last minute.
 pub(crate) fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default()
-}
-
-/// Seconds since 1970.
-pub(crate) fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Cores that this process may use.
@@ -94,14 +121,14 @@ pub(crate) fn facts() -> Vec<(&'static str, String)> {
 }
 
 fn said(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).current_dir(crate::book::home()).output();
+    let output = Command::new(program).args(arguments).current_dir(crate::results::home()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown".into())
 }
 
 /// The version in the lock file.
 fn wasmtime() -> String {
-    let lock = fs::read_to_string(crate::book::home().join("../Cargo.lock")).unwrap_or_default();
+    let lock = fs::read_to_string(crate::results::home().join("../Cargo.lock")).unwrap_or_default();
     let mut lines = lock.lines().skip_while(|line| *line != "name = \"wasmtime\"");
     let version = lines.nth(1).and_then(|line| line.split('"').nth(1));
     version.unwrap_or("unknown").to_owned()

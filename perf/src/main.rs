@@ -1,91 +1,98 @@
 //! `bench`: every figure of faaslet, measured beside its peers in the same run.
 //!
-//! What it is: groups of measurements that fill one [`book::Book`], which is kept in
+//! What it is: groups of measurements that fill one [`book::Book`] each, kept in
 //! `target/perf/results.json`, and a table made from it. What it is not: a test; nothing here
-//! fails because a machine is slow. A wrong answer, however, ends the run.
+//! fails because a machine is slow. A wrong answer, however, ends the group. Start at
+//! [`groups::GROUPS`].
 //!
 //! ```text
-//! bench run [GROUP...]     measures; all groups without a name
-//! bench table              writes perf/RESULTS.md from the results
-//! bench list               names the groups
+//! bench run [--times N] [GROUP...]   measures; all groups without a name. Of N times the middle
+//!                                    one counts. A group takes the place of its earlier rows
+//! bench table                        writes perf/RESULTS.md, and prints which goals are met
+//! bench list                         names the groups
 //! ```
 
 mod bakes;
 mod book;
 mod calls;
 mod chain;
+mod chain_other;
 mod churn;
+mod echo;
+mod first;
 mod fork;
 mod goals;
+mod groups;
 mod guests;
+mod http;
 mod live;
+mod load;
 mod machine;
 mod measure;
+mod micro;
 mod monitor;
+mod names;
 mod native;
+mod open;
 mod ours;
+mod plot;
 mod recognise;
+mod results;
+mod sweep;
 mod table;
 mod wasmtimes;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use book::Book;
+use groups::{GROUPS, Group};
+use load::Load;
 
-/// A name and what it measures.
-type Group = (&'static str, fn(&mut Book) -> Result<()>);
-
-/// In the order in which they run.
-const GROUPS: &[Group] = &[
-    ("fork", fork::run),
-    ("live", live::run),
-    ("chain", chain::run),
-    ("bake", bakes::run),
-    ("recognise", recognise::run),
-    ("call", calls::run),
-    ("cold", monitor::run),
-    ("churn", churn::run),
-];
+/// Most times that a group runs in one go.
+const MAX_TIMES: usize = 100;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words.split_first() {
-        None => run(&[]),
-        Some((&"run", groups)) => run(groups),
-        Some((&"table", [])) => table::write(),
-        Some((&"list", [])) => {
-            GROUPS.iter().for_each(|(name, _)| println!("{name}"));
+    match words.as_slice() {
+        [] => run(1, &[]),
+        ["run", "--times", times, groups @ ..] => {
+            let times = times.parse().ok().filter(|times| (1..=MAX_TIMES).contains(times));
+            let times = times.with_context(|| format!("--times is from 1 to {MAX_TIMES}"))?;
+            run(times, groups)
+        }
+        ["run", groups @ ..] => run(1, groups),
+        ["table"] => table::write(),
+        ["list"] => {
+            GROUPS.iter().for_each(|group| println!("{}", group.name));
             Ok(())
         }
-        _ => bail!("usage: bench run [GROUP...] | table | list"),
+        _ => bail!("usage: bench run [--times N] [GROUP...] | table | list"),
     }
 }
 
-fn run(wanted: &[&str]) -> Result<()> {
-    if let Some(unknown) = wanted.iter().find(|name| GROUPS.iter().all(|(group, _)| group != *name))
-    {
-        let known: Vec<_> = GROUPS.iter().map(|(name, _)| *name).collect();
-        bail!("expected a group of {}; found {unknown}", known.join(", "));
-    }
+fn run(times: usize, names: &[&str]) -> Result<()> {
     let mut failed = Vec::new();
-    for (name, group) in GROUPS {
-        if !wanted.is_empty() && !wanted.contains(name) {
-            continue;
+    for group in groups::chosen(names)? {
+        eprintln!("== {}", group.name);
+        // A group that cannot run here takes no other with it, and fails the whole at the end;
+        // what it wrote before is left.
+        if let Err(error) = measure(group, times) {
+            eprintln!("{}: {error:#}", group.name);
+            failed.push(group.name);
         }
-        eprintln!("== {name}");
-        let mut book = Book::default();
-        // The figures of a busy machine say less: how busy it was stands beside them.
-        book.put(&format!("load.{name}"), machine::load(), "");
-        // One group that cannot run here takes no other with it, and fails the whole at the end.
-        if let Err(error) = group(&mut book) {
-            eprintln!("{name}: {error:#}");
-            failed.push(*name);
-        }
-        book.save(name)?;
     }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        bail!("these groups did not end: {}", failed.join(", "))
+    ensure!(failed.is_empty(), "these groups did not end: {}", failed.join(", "));
+    Ok(())
+}
+
+fn measure(group: &Group, times: usize) -> Result<()> {
+    let mut runs = Vec::new();
+    for _ in 0..times {
+        let (mut book, load) = (Book::default(), Load::begin()?);
+        (group.run)(&mut book)?;
+        load.put(&mut book, group.name)?;
+        book.check(group)?;
+        runs.push(book);
     }
+    results::save(group, Book::middle(&runs).rows())
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
-use nix::time::{ClockId, clock_gettime};
+
+use crate::machine;
 
 /// Longest time that is told apart, in nanoseconds.
 const MAX_NS: u64 = 60_000_000_000;
@@ -50,21 +51,21 @@ impl Times {
 }
 
 /// Times `body` for `budget`, after a fifth of that without looking.
-pub(crate) fn times(budget: Duration, mut body: impl FnMut()) -> Times {
+pub(crate) fn times(budget: Duration, mut body: impl FnMut() -> Result<()>) -> Result<Times> {
     let warm = Instant::now();
     while warm.elapsed() < budget / 5 {
-        body();
+        body()?;
     }
     let mut times = Times::new();
     let begun = Instant::now();
     let mut before = begun;
     while times.len() < MIN_SAMPLES || before - begun < budget {
-        body();
+        body()?;
         let now = Instant::now();
         times.add(now - before);
         before = now;
     }
-    times
+    Ok(times)
 }
 
 /// How often something runs.
@@ -72,19 +73,27 @@ pub(crate) fn times(budget: Duration, mut body: impl FnMut()) -> Times {
 pub(crate) struct Rate {
     /// In a second of the clock on the wall.
     pub(crate) wall: f64,
-    /// In a second of this thread on a core: what the rate would be with a core to itself.
-    pub(crate) cpu: f64,
+    /// In a second in which a core was there for this thread: time that it waited for one that
+    /// others used does not count; time that it slept, on a lock say, does.
+    pub(crate) core: f64,
 }
 
-/// How often a second `body` runs, over `budget`, without a look at the clock in between.
-pub(crate) fn rate(budget: Duration, mut body: impl FnMut()) -> Result<Rate> {
+/// How often a second `body` runs, over `budget`, with a look at the clock once in a thousand.
+pub(crate) fn rate(budget: Duration, mut body: impl FnMut() -> Result<()>) -> Result<Rate> {
     const BATCH: u32 = 1000;
-    let on_core = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from);
-    let (begun, before, mut done) = (Instant::now(), on_core()?, 0_u64);
+    let queued = || machine::queued().context("no /proc/thread-self/schedstat on this kernel");
+    let (begun, before, mut done) = (Instant::now(), queued()?, 0_u64);
     while begun.elapsed() < budget {
-        (0..BATCH).for_each(|_| body());
+        (0..BATCH).try_for_each(|_| body())?;
         done += u64::from(BATCH);
     }
-    let (wall, cpu) = (begun.elapsed(), on_core()?.saturating_sub(before));
-    Ok(Rate { wall: done as f64 / wall.as_secs_f64(), cpu: done as f64 / cpu.as_secs_f64() })
+    let wall = begun.elapsed();
+    let core = wall.saturating_sub(queued()?.saturating_sub(before));
+    Ok(Rate { wall: done as f64 / wall.as_secs_f64(), core: done as f64 / core.as_secs_f64() })
+}
+
+/// The middle one of values, of which there is one at least.
+pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -1,6 +1,7 @@
 //! A monitor in a process of its own, and `cold`: how long until it answers, and what it takes up
 //! while it waits.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -40,19 +41,21 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// Starts one over `dir` and waits until it listens.
     pub(crate) fn up(dir: &Path) -> Result<Self> {
+        Self::start(dir, "warn", Stdio::inherit())
+    }
+
+    /// The same, with what it logs as JSON in a file.
+    pub(crate) fn up_logging(dir: &Path, filter: &str, log: &Path) -> Result<Self> {
+        Self::start(dir, filter, File::create(log)?.into())
+    }
+
+    fn start(dir: &Path, filter: &str, log: Stdio) -> Result<Self> {
         let mut child = command(dir)?
-            .args([
-                "up",
-                "--listen",
-                "127.0.0.1:0",
-                "--http",
-                "127.0.0.1:0",
-                "--log",
-                "warn",
-                "--json",
-            ])
+            .args(["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json"])
+            .args(["--log", filter, "--log-json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()?;
         let mut line = String::new();
         let stdout = child.stdout.take().context("no standard output")?;

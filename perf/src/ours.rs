@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use faaslet_abi::Outcome;
 use faaslet_snapshot::dirty::Pagemap;
 use faaslet_vmm::builder::{Recipe, baked_function};
@@ -62,16 +62,16 @@ impl Drop for Epochs {
 }
 
 /// The rest of the cell, as far as a bench needs it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inside {
     /// Calls that were answered.
-    pub(crate) answered: u64,
+    answered: u64,
     /// The first answer that was not as it should be.
-    pub(crate) wrong: Option<Answer>,
-    /// The last output.
-    pub(crate) body: Vec<u8>,
+    wrong: Option<Answer>,
+    /// Whether an output is as it should be.
+    right: fn(&[u8]) -> bool,
     /// Time that the guest ran, of the last call.
-    pub(crate) ran: Duration,
+    ran: Duration,
     /// Keep chained calls from running, so that their callers stay suspended.
     pub(crate) hold: bool,
 }
@@ -79,12 +79,10 @@ pub(crate) struct Inside {
 impl Outside for Inside {
     fn answer(&mut self, _: u64, answer: Answer) {
         self.answered += 1;
-        if answer.outcome != Outcome::Returned && self.wrong.is_none() {
-            self.wrong = Some(answer);
-            return;
-        }
         self.ran = answer.ran;
-        self.body = answer.body;
+        if answer.outcome != Outcome::Returned || !(self.right)(&answer.body) {
+            self.wrong.get_or_insert(answer);
+        }
     }
     fn answer_peer(&mut self, _: Parent, _: Answer) {}
     fn depart(&mut self, departure: Departure, _: usize) -> Option<Departure> {
@@ -107,8 +105,21 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
+    /// A function whose output is empty.
     pub(crate) fn new(baked: &Baked, input: Vec<u8>, mode: Mode, slots: usize) -> Self {
-        let mut worker = Worker::new(0, &Arc::new(Pagemap::open()), slots, Inside::default());
+        Self::answering(baked, input, mode, slots, <[u8]>::is_empty)
+    }
+
+    /// A function whose output is as `right` says.
+    pub(crate) fn answering(
+        baked: &Baked,
+        input: Vec<u8>,
+        mode: Mode,
+        slots: usize,
+        right: fn(&[u8]) -> bool,
+    ) -> Self {
+        let inside = Inside { answered: 0, wrong: None, right, ran: Duration::ZERO, hold: false };
+        let mut worker = Worker::new(0, &Arc::new(Pagemap::open()), slots, inside);
         worker.add(Arc::clone(&baked.function));
         let deadline = Instant::now() + DEADLINE;
         Self { worker, number: baked.number, input, mode, deadline, submitted: 0 }
@@ -127,32 +138,34 @@ impl Ours {
         while self.worker.turn() {}
     }
 
-    /// A call from submission to the slot put back.
-    pub(crate) fn call(&mut self) {
+    /// A call from submission to the slot put back; its answer must be right.
+    pub(crate) fn call(&mut self) -> Result<()> {
         self.submit();
         self.settle();
+        self.check()
     }
 
     /// The time from submission to the answer, of a call that is then settled.
-    pub(crate) fn start(&mut self) -> Duration {
+    pub(crate) fn start(&mut self) -> Result<Duration> {
         let begun = Instant::now();
         self.submit();
         while self.worker.outside().answered < self.submitted && self.worker.turn() {}
         let took = begun.elapsed();
         self.settle();
-        took
+        self.check().map(|()| took)
     }
 
-    /// Fails when a call did not end as it should.
+    /// Time that the guest ran, of the last call.
+    pub(crate) fn ran(&mut self) -> Duration {
+        self.worker.outside().ran
+    }
+
+    /// Fails when a call that was submitted has no answer, or a wrong one.
     pub(crate) fn check(&mut self) -> Result<()> {
         let submitted = self.submitted;
         let Inside { answered, wrong, .. } = self.worker.outside();
-        if let Some(answer) = wrong {
-            anyhow::bail!(
-                "a call ended {:?}: {}",
-                answer.outcome,
-                String::from_utf8_lossy(&answer.body)
-            );
+        if let Some(Answer { outcome, body, .. }) = wrong {
+            bail!("a call ended {outcome:?} with {:?}", String::from_utf8_lossy(body));
         }
         ensure!(*answered == submitted, "{submitted} calls were made and {answered} answered");
         Ok(())

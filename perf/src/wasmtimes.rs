@@ -31,12 +31,45 @@ impl Pool {
     }
 
     /// All that are tried.
-    pub(crate) fn sweep() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for keep_bytes in [0, 64 << 10, 256 << 10, 1 << 20, 8 << 20] {
             for scan in [false, true] {
                 for batch in [1, 16] {
                     all.push(Self { keep_bytes, scan, batch });
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The settings of memories that are mapped for each instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// Initial contents are mapped from a file rather than written.
+    pub(crate) cow: bool,
+    /// Address space of a memory; with less than 4 GiB, code checks its bounds.
+    pub(crate) reserve_bytes: u64,
+    /// Address space behind it that is never mapped.
+    pub(crate) guard_bytes: u64,
+}
+
+impl Mapping {
+    /// As it is shown.
+    pub(crate) fn name(self) -> String {
+        let Self { cow, reserve_bytes, guard_bytes } = self;
+        let (reserve, guard) = (reserve_bytes >> 20, guard_bytes >> 20);
+        format!("cow={} reserve={reserve}M guard={guard}M", if cow { "yes" } else { "no" })
+    }
+
+    /// All that are tried.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for cow in [true, false] {
+            for reserve_bytes in [4 << 30, 64 << 20, 0] {
+                for guard_bytes in [32 << 20, 0] {
+                    all.push(Self { cow, reserve_bytes, guard_bytes });
                 }
             }
         }
@@ -77,8 +110,19 @@ impl Peer {
     }
 
     /// Mapped and unmapped for each instance.
-    pub(crate) fn on_demand(module: &[u8], input: Vec<u8>) -> anyhow::Result<Self> {
-        Self::new(&Config::new(), module, input).map_err(|error| anyhow!("{error:#}"))
+    pub(crate) fn on_demand(
+        mapping: Mapping,
+        module: &[u8],
+        input: Vec<u8>,
+    ) -> anyhow::Result<Self> {
+        let mut config = Config::new();
+        config
+            .memory_init_cow(mapping.cow)
+            .memory_reservation(mapping.reserve_bytes)
+            .memory_reservation_for_growth(0)
+            .memory_guard_size(mapping.guard_bytes)
+            .guard_before_linear_memory(mapping.guard_bytes > 0);
+        Self::new(&config, module, input).map_err(|error| anyhow!("{error:#}"))
     }
 
     fn new(config: &Config, module: &[u8], input: Vec<u8>) -> Result<Self> {

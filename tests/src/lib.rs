@@ -9,6 +9,7 @@
 //! that it left none behind.
 #![allow(clippy::unwrap_used)]
 
+mod groups;
 mod guests;
 mod http;
 mod monitor;

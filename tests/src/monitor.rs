@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::groups;
 use crate::program::Ran;
 use crate::site::{self, Site};
 use crate::tenant::Tenant;
@@ -184,12 +185,13 @@ impl<'a> Monitor<'a> {
     /// When it ends otherwise.
     pub fn wait_stopped(mut self) {
         let processes = self.processes();
+        let names = groups::of(&processes);
         let mut child = self.child.take().expect("the monitor runs");
         let status = eventually_some("the monitor stops", || child.try_wait().unwrap());
         assert_eq!(status.code(), Some(0), "{status}:\n{}", log_of(self.site));
         assert!(!self.site.data().join("address.json").exists(), "the address is taken away");
         gone(&processes);
-        assert_eq!(groups(child.id()), Vec::<String>::new(), "cgroups are removed");
+        assert!(groups::folders(&names).is_empty(), "cgroups are left: {names:?}");
     }
 
     /// Stops it as an operator does.
@@ -209,19 +211,22 @@ impl<'a> Monitor<'a> {
     fn end(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let processes = descendants(child.id());
+        self.site.keep_groups(groups::of(&processes));
         signal(child.id(), Signal::SIGKILL);
         child.wait().unwrap();
         gone(&processes);
-        // Nobody is there to do it for one that was killed.
-        for group in groups(child.id()) {
-            let _ = fs::remove_dir(group);
-        }
     }
 
     /// Its cells and builders.
     #[must_use]
     pub fn processes(&self) -> BTreeSet<u32> {
         self.child.as_ref().map(|child| descendants(child.id())).unwrap_or_default()
+    }
+
+    /// Names of the cgroups that its cells and builders are in.
+    #[must_use]
+    pub fn groups(&self) -> BTreeSet<String> {
+        groups::of(&self.processes())
     }
 
     /// Its log so far.
@@ -277,29 +282,6 @@ fn descendants(of: u32) -> BTreeSet<u32> {
         found.extend(more);
     }
     found.remove(&of);
-    found
-}
-
-/// The cgroups of a monitor's cells and builders: their names carry its id.
-fn groups(pid: u32) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                continue;
-            }
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let own = name
-                .strip_prefix("faaslet-")
-                .is_some_and(|name| name.split('-').any(|part| part == pid.to_string()));
-            if own {
-                found.push(entry.path().display().to_string());
-            } else {
-                folders.push(entry.path());
-            }
-        }
-    }
     found
 }
 

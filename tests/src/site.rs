@@ -1,17 +1,32 @@
 //! A folder of its own for each test.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+
+use nix::unistd::Uid;
 
 use crate::monitor::Monitor;
 use crate::program::{Ran, program};
-use crate::{guests, tree};
+use crate::{groups, guests, tree};
+
+/// A user without any right.
+const NOBODY: u32 = 65534;
 
 /// A temporary folder: a monitor's data, modules, a log. It goes with the value.
 #[derive(Debug)]
 pub struct Site {
     folder: tempfile::TempDir,
+    program: PathBuf,
+    /// Whom the program runs as, if not as whoever runs the tests.
+    user: Option<u32>,
+    /// Cgroups of monitors that were killed: the last of a folder is followed by none that would
+    /// remove them.
+    groups: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Site {
@@ -28,7 +43,24 @@ impl Site {
     #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("faaslet-test-").tempdir().unwrap();
-        Self { folder }
+        Self { folder, program: program(), user: None, groups: Mutex::default() }
+    }
+
+    /// An empty one of a user who is not root, with a copy of the program: where it was built may
+    /// be out of that user's reach.
+    ///
+    /// # Panics
+    /// When there is no room for it.
+    #[must_use]
+    pub fn without_root() -> Self {
+        let mut site = Self::new();
+        if Uid::effective().is_root() {
+            let copy = site.path("faaslet");
+            fs::copy(&site.program, &copy).unwrap();
+            chown(site.folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+            (site.program, site.user) = (copy, Some(NOBODY));
+        }
+        site
     }
 
     /// The monitor's folder.
@@ -41,6 +73,19 @@ impl Site {
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("monitor.log")
+    }
+
+    pub(crate) fn keep_groups(&self, names: BTreeSet<String>) {
+        self.groups.lock().unwrap().extend(names);
+    }
+
+    /// Folders of cgroups that were in use when a monitor of this site was killed.
+    ///
+    /// # Panics
+    /// When a thread that killed one panicked.
+    #[must_use]
+    pub fn groups_left(&self) -> Vec<PathBuf> {
+        groups::folders(&self.groups.lock().unwrap())
     }
 
     /// A path for something of the test's own.
@@ -84,10 +129,13 @@ impl Site {
     /// The program, with this site's folder and nothing from the environment.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(&self.program);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.folder.path());
         command.current_dir(self.folder.path());
         command.arg("--dir").arg(self.data()).args(args);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 
@@ -113,6 +161,15 @@ impl Site {
     #[must_use]
     pub fn up_with(&self, flags: &[&str]) -> Monitor<'_> {
         Monitor::start(self, flags)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for group in self.groups_left() {
+            // Left, if a process of it has still not ended: then another check fails.
+            let _ = fs::remove_dir(group);
+        }
     }
 }
 

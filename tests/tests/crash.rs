@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use faaslet_tests::{Monitor, Site, Tenant, eventually, is_alive, pause};
@@ -131,11 +131,15 @@ fn cells_and_builders_end_with_the_monitor() {
     let baking = std::thread::spawn(move || tenant.try_deploy("endless", &module));
     eventually("a cell and a builder run", || monitor.processes().len() >= 2);
     let processes = monitor.processes();
+    let groups = monitor.groups();
     monitor.kill();
     eventually("they end with the monitor", || !processes.iter().any(|pid| is_alive(*pid)));
     assert!(looping.join().unwrap().is_err());
     assert!(baking.join().unwrap().is_none());
+    let left = site.groups_left().len();
+    assert!(left >= groups.len(), "a group of each was there: {groups:?}");
     let monitor = site.up();
+    assert_eq!(site.groups_left(), Vec::<PathBuf>::new(), "the next monitor removes them");
     let listed = monitor.default_tenant().get("/v1/functions").json();
     assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
     assert!(Path::new(&site.data()).is_dir());

@@ -3,6 +3,7 @@
 
 mod e2e {
     mod calls;
+    mod demo;
     mod functions;
     mod guests;
     mod life;

@@ -84,11 +84,19 @@ pub enum Report {
     Ready {
         /// What the jail could not give on this machine.
         missing: Vec<String>,
+        /// Time that entering the jail took.
+        jail_us: u64,
+        /// Time that making the engine and starting the workers took.
+        engine_us: u64,
     },
     /// A function can be called.
     Added {
         /// The function.
         number: u32,
+        /// Time that loading the artefact took.
+        artefact_us: u64,
+        /// Time that taking the image over took.
+        image_us: u64,
     },
     /// Its environment and folders are the new ones for calls that come from now on.
     Changed {

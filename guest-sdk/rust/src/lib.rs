@@ -88,3 +88,12 @@ pub use faaslet_macros::{after_restore, function, init, main, warm};
 pub use http::{Request, Response};
 pub use identity::{CallId, Identity, identity};
 pub use log::log;
+
+/// The functions in the documents are ones.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../README.md")]
+    struct Guide;
+}

@@ -25,6 +25,7 @@ mod deadlines;
 mod head;
 pub mod limits;
 mod outgoing;
+pub mod peer;
 pub mod server;
 pub mod wire;
 

@@ -13,6 +13,7 @@
 use super::{CallError, ClientConfig, ConnectError};
 use crate::endpoint::{Admission, App, End, Hub, LinkKey, transport};
 use crate::mailbox::Mailbox;
+use crate::tls::SERVER_NAME;
 use bytes::Bytes;
 use faaslet_proto::{
     ClientEvent, ClientSession, ClientSettings, Close, CloseCode, Mode, NotSent, Reply, Request,
@@ -102,7 +103,7 @@ impl ClientApp {
         };
         let session = ClientSession::new(now, settings, &self.config.token);
         let config = transport::client(&self.config.tls);
-        match hub.connect(now, config, self.config.addr, session) {
+        match hub.connect(now, config, self.config.addr, SERVER_NAME, session) {
             Ok(key) => self.stage = Stage::Connecting { key, attempt: attempt + 1 },
             Err(error) => self.give_up(&ConnectError::Local(error.to_string())),
         }
@@ -316,7 +317,7 @@ impl App for ClientApp {
 
 /// The pause after attempt number `attempt`: doubling, bounded, and up to half of it shorter at
 /// random, so that many clients do not come back at the same moment.
-fn pause(first: Duration, longest: Duration, attempt: u32) -> Duration {
+pub(crate) fn pause(first: Duration, longest: Duration, attempt: u32) -> Duration {
     let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(longest);
     let random = RandomState::new().hash_one(attempt);
     doubled.mul_f64(1.0 - (random as f64 / u64::MAX as f64) / 2.0)

@@ -25,6 +25,7 @@
 mod app;
 mod blocking;
 
+pub(crate) use app::pause;
 pub use blocking::BlockingClient;
 
 use crate::endpoint::{Driver, Socket, transport};

@@ -84,15 +84,15 @@ impl<S: Session> Hub<S> {
         self.end(now, key.index, &End::Ours(close))
     }
 
-    /// Begins a connection to `addr`.
+    /// Begins a connection to `addr`, whose certificate must be for `name`.
     pub(crate) fn connect(
         &mut self,
         now: Instant,
         config: quinn_proto::ClientConfig,
         addr: SocketAddr,
+        name: &str,
         session: S,
     ) -> Result<LinkKey, ConnectError> {
-        let name = crate::tls::SERVER_NAME;
         let (handle, connection) = self.endpoint.connect(now, config, addr, name)?;
         Ok(self.insert(handle, connection, session))
     }

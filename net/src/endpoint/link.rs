@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use faaslet_proto::{ClientSession, Close, CloseCode, ServerSession};
 use quinn_proto::{
-    Connection, ConnectionError, Dir, Event, ReadError, StreamEvent, StreamId, VarInt, WriteError,
+    Connection, ConnectionError, Dir, Event, ReadError, StreamEvent, StreamId, TransportErrorCode,
+    VarInt, WriteError,
 };
+use std::any::Any;
 use std::time::Instant;
 
 /// Most bytes read from a connection before others have their turn.
@@ -17,6 +19,8 @@ pub(crate) trait Session {
     fn poll_timeout(&self) -> Option<Instant>;
     fn poll_transmit(&mut self, now: Instant) -> Option<Bytes>;
     fn wants_bytes(&self) -> bool;
+    /// The handshake is done; `identity` is the other end's chain of certificates, if it has one.
+    fn handle_connected(&mut self, _identity: Option<Box<dyn Any>>) {}
 }
 
 macro_rules! session {
@@ -50,6 +54,8 @@ pub(crate) enum End {
     Ours(Close),
     /// The other end closed it.
     Theirs(Close),
+    /// The ends do not trust each other's certificates.
+    Untrusted(String),
     /// The transport lost it.
     Lost(String),
 }
@@ -58,7 +64,7 @@ impl End {
     pub(crate) fn reason(&self) -> String {
         match self {
             Self::Ours(close) | Self::Theirs(close) => close.reason.clone(),
-            Self::Lost(reason) => reason.clone(),
+            Self::Untrusted(reason) | Self::Lost(reason) => reason.clone(),
         }
     }
 }
@@ -95,8 +101,13 @@ impl<S: Session> Link<S> {
     pub(super) fn pump_in(&mut self, now: Instant) -> Result<(), End> {
         while let Some(event) = self.connection.poll() {
             match event {
-                Event::Connected if self.connection.side().is_client() => {
-                    self.stream = self.connection.streams().open(Dir::Bi);
+                Event::Connected => {
+                    if let Some(session) = &mut self.session {
+                        session.handle_connected(self.connection.crypto_session().peer_identity());
+                    }
+                    if self.connection.side().is_client() {
+                        self.stream = self.connection.streams().open(Dir::Bi);
+                    }
                 }
                 Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
                     self.stream = self.connection.streams().accept(Dir::Bi);
@@ -207,6 +218,17 @@ fn end_of(error: ConnectionError) -> End {
                 None => End::Lost(format!("closed with unknown code {}", close.error_code)),
             }
         }
+        ConnectionError::TransportError(error) if is_crypto(error.code) => {
+            End::Untrusted(error.to_string())
+        }
+        ConnectionError::ConnectionClosed(close) if is_crypto(close.error_code) => {
+            End::Untrusted(format!("the other end says: {close}"))
+        }
         other => End::Lost(other.to_string()),
     }
+}
+
+/// True for the codes that stand for an alert of TLS.
+fn is_crypto(code: TransportErrorCode) -> bool {
+    (0x100..0x200).contains(&u64::from(code))
 }

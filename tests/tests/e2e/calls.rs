@@ -2,7 +2,7 @@
 
 use faaslet_net::Mode;
 use faaslet_net::client::{CallError, CallOptions};
-use faaslet_tests::Site;
+use faaslet_tests::{Site, kill_process};
 
 /// Larger than one frame of the wire, one ring slot and one page of the guest.
 const LARGE_BYTES: usize = 3 << 20;
@@ -101,6 +101,23 @@ fn every_way_to_fail_has_its_exit_code_and_status() {
     let _ = monitor.run(&["call", "echo", "--file", "/nowhere/at/all"]).failed(7);
     // After all this the function still answers.
     assert_eq!(monitor.call("counter", "").ok(), b"11");
+    monitor.stop();
+}
+
+#[test]
+fn a_call_whose_cell_is_lost_has_an_exit_code_of_its_own() {
+    let site = Site::new();
+    let monitor = site.up();
+    monitor.deploy_wat("loop");
+    // Once, so that a cell has it and the next call is in that cell at once.
+    let _ = monitor.run(&["call", "loop", "--data", "", "--timeout", "100ms"]).failed(5);
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| monitor.call("loop", ""));
+        monitor.wait_in_flight(1);
+        kill_process(monitor.cell("default").expect("the call runs in a cell"));
+        let lost = call.join().unwrap().failed(6);
+        assert!(lost.contains("may have run"), "{lost}");
+    });
     monitor.stop();
 }
 

@@ -7,17 +7,18 @@
 //! the bell as its standard output.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
-use std::env;
-use std::io;
 use std::os::fd::AsFd;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Instant;
 
-use faaslet_ring::{Capacity, CellEnd, MonitorEnd, RingFds, SPIN_MICROS};
+use faaslet_ring::{Capacity, MonitorEnd, SPIN_MICROS};
 use hdrhistogram::Histogram;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
+
+#[path = "../tests/cell/mod.rs"]
+mod cell;
 
 const MESSAGE_BYTES: usize = 128;
 const ROUND_TRIPS: u32 = 20_000;
@@ -37,8 +38,8 @@ struct Run {
 }
 
 fn main() {
-    if let Some(spin) = env::args().nth(1) {
-        return cell(Duration::from_micros(spin.parse().unwrap()));
+    if cell::acted(None) {
+        return;
     }
     let run =
         |name, spin_micros, cores, monitor_spins| Run { name, spin_micros, cores, monitor_spins };
@@ -71,40 +72,16 @@ fn unpin() {
     sched_setaffinity(Pid::from_raw(0), &set).unwrap();
 }
 
-/// The cell: answers every message with itself until it gets an empty one.
-fn cell(spin: Duration) {
-    let memory = io::stdin().as_fd().try_clone_to_owned().unwrap();
-    let bell = io::stdout().as_fd().try_clone_to_owned().unwrap();
-    let mut end = CellEnd::attach(RingFds { memory, bell }).unwrap();
-    end.set_spin(spin);
-    let mut message = Vec::new();
-    loop {
-        while end.try_recv(&mut message).unwrap() {
-            if message.is_empty() {
-                return;
-            }
-            end.push(&[&message]).unwrap();
-        }
-        end.wait(None, || false).unwrap();
-    }
-}
-
 fn start(run: Run) -> (MonitorEnd, Child) {
-    let (end, RingFds { memory, bell }) = MonitorEnd::create(Capacity::default()).unwrap();
     if let Some((_, core)) = run.cores {
         pin(core);
     }
-    let child = Command::new(env::current_exe().unwrap())
-        .arg(run.spin_micros.to_string())
-        .stdin(Stdio::from(memory))
-        .stdout(Stdio::from(bell))
-        .spawn()
-        .unwrap();
+    let pair = cell::start(run.spin_micros, Capacity::default());
     match run.cores {
         Some((core, _)) => pin(core),
         None => unpin(),
     }
-    (end, child)
+    pair
 }
 
 /// The next answer, asleep until it comes.

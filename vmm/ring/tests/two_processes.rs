@@ -2,28 +2,25 @@
 //! that both cross the border. The test re-executes itself as the cell.
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
+mod cell;
+
 use std::collections::VecDeque;
 use std::env;
-use std::io;
 use std::os::fd::AsFd;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use faaslet_ring::{
-    Capacity, CellEnd, MIN_CAPACITY_BYTES, MonitorEnd, RingFds, SPIN_MICROS, Woken,
-};
+use faaslet_ring::{Capacity, MIN_CAPACITY_BYTES, MonitorEnd, SPIN_MICROS};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-const CELL: &str = "FAASLET_RING_TEST_CELL";
 const MESSAGES: usize = 20_000;
 /// A wake-up that takes this long has been lost.
 const LOST_SECONDS: u16 = 30;
 
 fn main() {
-    if let Ok(spin) = env::var(CELL) {
-        return cell(Duration::from_micros(spin.parse().unwrap()));
+    if cell::acted(Some(Duration::from_secs(LOST_SECONDS.into()))) {
+        return;
     }
     let given = env::var("FAASLET_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or_else(rand::random);
@@ -34,34 +31,9 @@ fn main() {
     }
 }
 
-/// Answers each message with itself until an empty one comes.
-fn cell(spin: Duration) {
-    let memory = io::stdin().as_fd().try_clone_to_owned().unwrap();
-    let bell = io::stdout().as_fd().try_clone_to_owned().unwrap();
-    let mut end = CellEnd::attach(RingFds { memory, bell }).unwrap();
-    end.set_spin(spin);
-    let mut message = Vec::new();
-    loop {
-        while end.try_recv(&mut message).unwrap() {
-            if message.is_empty() {
-                return;
-            }
-            end.push(&[&message]).unwrap();
-        }
-        let woken = end.wait(Some(Duration::from_secs(LOST_SECONDS.into())), || false).unwrap();
-        assert_ne!(woken, Woken::Timeout, "lost a wake-up");
-    }
-}
-
 fn monitor(spin_micros: u64, rng: &mut StdRng) {
     let capacity = Capacity::new(MIN_CAPACITY_BYTES).unwrap();
-    let (mut end, RingFds { memory, bell }) = MonitorEnd::create(capacity).unwrap();
-    let mut child = Command::new(env::current_exe().unwrap())
-        .env(CELL, spin_micros.to_string())
-        .stdin(Stdio::from(memory))
-        .stdout(Stdio::from(bell))
-        .spawn()
-        .unwrap();
+    let (mut end, mut child) = cell::start(spin_micros, capacity);
     let mut expected = VecDeque::new();
     let mut sent = 0;
     while sent < MESSAGES || !expected.is_empty() {

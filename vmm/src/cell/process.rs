@@ -6,11 +6,12 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use faaslet_ring::{CellEnd, RingFds};
 use faaslet_sandbox::filter::Role;
 use faaslet_sandbox::jail::{self, Policy};
-use faaslet_sandbox::{Socket, Strictness};
+use faaslet_sandbox::{Message, Socket, Strictness};
 use faaslet_snapshot::dirty::Pagemap;
 use faaslet_snapshot::image::Image;
 use faaslet_wasi::{Config, OpenFiles, Preopen};
@@ -63,16 +64,19 @@ fn run(limits: jail::Limits) -> Result<(), String> {
         keep: &keep,
     };
     let socket = Socket::inherited().ok_or("no socket to the monitor")?;
+    let begun = Instant::now();
     let jailed = jail::enter(&socket, &policy).map_err(|error| error.to_string())?;
     let missing = jailed.missing.iter().map(ToString::to_string).collect();
-    let mut process = Process::start(socket, &pagemap)?;
-    process.report(&Report::Ready { missing })?;
+    let jail_us = micros(begun);
+    let message = socket.recv().map_err(|error| error.to_string())?;
+    let begun = Instant::now();
+    let mut process = Process::start(socket, message, &pagemap)?;
+    process.report(&Report::Ready { missing, jail_us, engine_us: micros(begun) })?;
     process.obey()
 }
 
 impl Process {
-    fn start(socket: Socket, pagemap: &Arc<Pagemap>) -> Result<Self, String> {
-        let message = socket.recv().map_err(|error| error.to_string())?;
+    fn start(socket: Socket, message: Message, pagemap: &Arc<Pagemap>) -> Result<Self, String> {
         let order = serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
         let Order::Start { tenant, workers, slots } = order else {
             return Err(format!("expected the order to start; found {order:?}"));
@@ -119,7 +123,9 @@ impl Process {
                 Order::Function(head) => {
                     let number = head.number;
                     let report = match self.add(*head, &mut descriptors) {
-                        Ok(()) => Report::Added { number },
+                        Ok([artefact_us, image_us]) => {
+                            Report::Added { number, artefact_us, image_us }
+                        }
                         Err(message) => Report::Failed { number, message },
                     };
                     self.report(&report)?;
@@ -146,11 +152,12 @@ impl Process {
         }
     }
 
+    /// Takes a function in; the times that its artefact and its image took, in microseconds.
     fn add(
         &mut self,
         head: FunctionHead,
         descriptors: &mut impl Iterator<Item = OwnedFd>,
-    ) -> Result<(), String> {
+    ) -> Result<[u64; 2], String> {
         let mut next = || descriptors.next().ok_or("a descriptor is missing");
         let (artefact, original, blob) = (next()?, next()?, next()?);
         let memory = if head.image { Some(next()?) } else { None };
@@ -158,6 +165,7 @@ impl Process {
         let (plan, image) =
             blob.split_at_checked(head.plan_bytes).ok_or("the plan is cut short")?;
         let plan = serde_json::from_slice(plan).map_err(|error| error.to_string())?;
+        let begun = Instant::now();
         let image = match memory {
             None => None,
             Some(memory) => {
@@ -165,14 +173,17 @@ impl Process {
                 Some(Arc::new(image))
             }
         };
+        let image_us = micros(begun);
         let mut settings = config(head.settings, descriptors)?;
         if let Some(image) = &image {
             let files =
                 OpenFiles::decode(image.head().files()).map_err(|error| error.to_string())?;
             settings = settings.with_open_files(files);
         }
+        let begun = Instant::now();
         let module = engine::load(&self.engine, File::from(artefact));
         let module = module.map_err(|error| error.to_string())?;
+        let artefact_us = micros(begun);
         let source = Source {
             number: head.number,
             tenant: self.tenant.clone(),
@@ -189,8 +200,12 @@ impl Process {
         let function = Arc::new(function.map_err(|error| format!("{error:#}"))?);
         self.functions.insert(head.number, Arc::clone(&function));
         self.post(|| Post::Add(Arc::clone(&function)));
-        Ok(())
+        Ok([artefact_us, image_us])
     }
+}
+
+fn micros(since: Instant) -> u64 {
+    since.elapsed().as_micros() as u64
 }
 
 fn rings(descriptors: Vec<OwnedFd>, workers: usize) -> Result<Vec<CellEnd>, String> {

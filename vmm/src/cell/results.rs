@@ -29,7 +29,7 @@ impl Results {
     /// bytes past `limit` is put away, and a refusal stands in its place.
     pub fn arrive(&mut self, handle: u32, answer: Answer, limit: usize) -> bool {
         let Some(result) = self.held.get_mut(&handle) else { return false };
-        self.bytes -= held(result);
+        self.bytes -= result.as_ref().map_or(0, size);
         let answer = match self.bytes + size(&answer) {
             all if all <= limit => answer,
             all => too_much(size(&answer), all, limit),
@@ -40,14 +40,14 @@ impl Results {
     }
 
     /// The answer of a call, if it has one; nothing of a call that is not expected.
-    pub fn get(&self, handle: u32) -> Option<Option<&Answer>> {
-        self.held.get(&handle).map(Option::as_ref)
+    pub fn get(&self, handle: u32) -> Option<&Option<Answer>> {
+        self.held.get(&handle)
     }
 
     /// Forgets a call; false when it is not expected.
     pub fn release(&mut self, handle: u32) -> bool {
         let released = self.held.remove(&handle);
-        self.bytes -= released.as_ref().map_or(0, held);
+        self.bytes -= released.as_ref().and_then(Option::as_ref).map_or(0, size);
         released.is_some()
     }
 
@@ -61,10 +61,6 @@ impl Results {
     pub fn len(&self) -> usize {
         self.held.len()
     }
-}
-
-fn held(result: &Option<Answer>) -> usize {
-    result.as_ref().map_or(0, size)
 }
 
 fn size(answer: &Answer) -> usize {
@@ -89,7 +85,7 @@ mod tests {
     }
 
     fn outcome(results: &Results, handle: u32) -> Option<Outcome> {
-        results.get(handle).flatten().map(|answer| answer.outcome)
+        results.get(handle)?.as_ref().map(|answer| answer.outcome)
     }
 
     #[test]
@@ -101,7 +97,8 @@ mod tests {
         assert!(results.arrive(3, answer(1), LIMIT));
         assert_eq!(outcome(&results, 2), Some(Outcome::Returned));
         assert_eq!(outcome(&results, 3), Some(Outcome::Refused));
-        let text = String::from_utf8(results.get(3).flatten().unwrap().body.clone()).unwrap();
+        let text =
+            String::from_utf8(results.get(3).unwrap().as_ref().unwrap().body.clone()).unwrap();
         assert!(text.contains("at most 1000 (result_bytes)"), "{text}");
         assert!(results.release(3) && results.release(2) && !results.release(2));
         assert!(results.arrive(4, answer(600), LIMIT));

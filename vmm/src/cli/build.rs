@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::deploy::Progress;
 use super::exit::{Code, Failure};
+use super::manifest;
 
 /// The folder of a guest SDK to use in place of the one carried.
 const SDK_ENV: &str = "FAASLET_GUEST_SDK";
@@ -150,15 +151,7 @@ fn cache() -> Result<PathBuf, Failure> {
 
 /// What a project calls itself: in `faaslet.toml`, in `Cargo.toml`, or by its folder.
 fn name_of(path: &Path) -> Option<String> {
-    let from = |file: &str, table: Option<&str>| {
-        let text = fs::read_to_string(path.join(file)).ok()?;
-        let value: toml::Table = text.parse().ok()?;
-        let table = match table {
-            Some(table) => value.get(table)?.as_table()?.clone(),
-            None => value,
-        };
-        Some(table.get("name")?.as_str()?.to_owned())
-    };
+    let from = |file: &str, table| manifest::name(&manifest::read(&path.join(file)).ok()?, table);
     let folder = || {
         let path = path.canonicalize().ok()?;
         Some(path.file_stem()?.to_string_lossy().into_owned())

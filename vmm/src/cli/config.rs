@@ -4,14 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::exit::{Code, Failure};
+use super::manifest::{self, Settings};
 use super::parse;
 use crate::monitor::Config;
-
-/// Longest configuration file.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Settings of a monitor, as flags or environment give them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -57,22 +53,24 @@ pub struct Flags {
     pub low_latency: bool,
 }
 
-/// The same in a file; texts as on the command line.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-struct Settings {
-    listen: Option<SocketAddr>,
-    http: Option<SocketAddr>,
-    http_tls: Option<SocketAddr>,
-    workers: Option<usize>,
-    slots: Option<usize>,
-    timeout: Option<String>,
-    idle_cell: Option<String>,
-    drain: Option<String>,
-    cell_memory: Option<String>,
-    builder_memory: Option<String>,
-    keep_versions: Option<usize>,
-    low_latency: bool,
+impl From<Settings> for Flags {
+    fn from(file: Settings) -> Self {
+        Self {
+            listen: file.listen,
+            http: file.http,
+            http_tls: file.http_tls,
+            config: None,
+            workers: file.workers,
+            slots: file.slots,
+            timeout: file.timeout,
+            idle_cell: file.idle_cell,
+            drain: file.drain,
+            cell_memory: file.cell_memory,
+            builder_memory: file.builder_memory,
+            keep_versions: file.keep_versions,
+            low_latency: file.low_latency,
+        }
+    }
 }
 
 impl Flags {
@@ -113,33 +111,8 @@ fn read(path: &Path) -> Result<Flags, Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::new(Code::Usage, format!("configuration {}: {error}", path.display()))
     };
-    let length = std::fs::metadata(path).map_err(|error| wrong(&error))?.len();
-    if length > MAX_FILE_BYTES {
-        return Err(wrong(&format!("expected at most {MAX_FILE_BYTES} bytes; found {length}")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    let settings: Settings = toml::from_str(&text).map_err(|error| wrong(&error))?;
-    flags(settings).map_err(|error| wrong(&error))
-}
-
-fn flags(settings: Settings) -> Result<Flags, String> {
-    let time = |text: Option<String>| text.as_deref().map(parse::time).transpose();
-    let size = |text: Option<String>| text.as_deref().map(parse::size).transpose();
-    Ok(Flags {
-        listen: settings.listen,
-        http: settings.http,
-        http_tls: settings.http_tls,
-        config: None,
-        workers: settings.workers,
-        slots: settings.slots,
-        timeout: time(settings.timeout)?,
-        idle_cell: time(settings.idle_cell)?,
-        drain: time(settings.drain)?,
-        cell_memory: size(settings.cell_memory)?,
-        builder_memory: size(settings.builder_memory)?,
-        keep_versions: settings.keep_versions,
-        low_latency: settings.low_latency,
-    })
+    let text = manifest::read(path).map_err(|error| wrong(&error))?;
+    Settings::parse(&text).map(Flags::from).map_err(|error| wrong(&error))
 }
 
 fn check(config: &Config) -> Result<(), Failure> {

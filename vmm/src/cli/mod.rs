@@ -14,6 +14,7 @@ mod exit;
 mod functions;
 mod images;
 mod logs;
+mod manifest;
 mod new;
 mod output;
 mod parse;

@@ -79,6 +79,12 @@ impl Monitor {
         self.runtime.spawn(async move {
             match load::loaded(&monitor, &deployed).await {
                 Ok((link, number)) => {
+                    let begun = Instant::now();
+                    let reply: Reply = Box::new(move |answer| {
+                        let answered_us = begun.elapsed().as_micros() as u64;
+                        tracing::debug!(answered_us, "a call that waited for its cell");
+                        reply(answer);
+                    });
                     send(&deployed, &link, number, &incoming, reply);
                 }
                 Err(error) => reply(Answer::message(Outcome::Refused, error.to_string())),

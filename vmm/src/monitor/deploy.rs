@@ -213,8 +213,9 @@ impl Monitor {
             memory_max_bytes: Some(self.config.builder_memory_bytes),
             pids_max: Some(BUILDER_PIDS),
         };
-        let name = format!("builder-{}-{:016x}", std::process::id(), rand::random::<u64>());
-        Ok(builders::build(&name, &self.cgroups, &limits, &file, recipe, image, progress).await?)
+        let group = self.groups.builder();
+        let (name, cgroups) = (&group.name, &self.groups.cgroups);
+        Ok(builders::build(name, cgroups, &limits, &file, recipe, image, progress).await?)
     }
 
     /// What an earlier bake of this recipe made, if all of it is still there.

@@ -142,6 +142,7 @@ impl CellLink {
         events: Arc<dyn CellEvents>,
     ) -> Result<Arc<Self>, CellError> {
         let failed = |error: &dyn std::fmt::Display| CellError::Start(error.to_string());
+        let begun = Instant::now();
         let group = group(spec, cgroups);
         let mut child = spawn(&Spec {
             role: ROLE.into(),
@@ -154,9 +155,12 @@ impl CellLink {
         let socket = child.take_socket().ok_or_else(|| failed(&"it has no socket"))?;
         let socket = AsyncSocket::new(socket).map_err(|error| failed(&error))?;
         let pid = child.pid();
+        let (spawned, begun) = (begun.elapsed(), Instant::now());
         let (ends, fds) = rings(spec.workers)?;
         order_start(spec, &socket, &fds).await?;
         let missing = ready(&socket).await?;
+        let [spawn, ready] = [spawned, begun.elapsed()].map(|time| time.as_micros() as u64);
+        tracing::debug!(tenant = spec.tenant, spawn_us = spawn, ready_us = ready, "cell is ready");
         let mut tails = Vec::new();
         let mut workers = Vec::new();
         for MonitorEnd { to_cell, from_cell, bell } in ends {
@@ -395,7 +399,11 @@ impl CellLink {
             return Ok(());
         }
         match report(&self.socket).await? {
-            Report::Added { .. } | Report::Changed { .. } => Ok(()),
+            Report::Added { artefact_us, image_us, .. } => {
+                tracing::debug!(artefact_us, image_us, "a cell told how long it took");
+                Ok(())
+            }
+            Report::Changed { .. } => Ok(()),
             Report::Failed { message, .. } => Err(failed(message)),
             Report::Ready { .. } => Err(failed("it said that it is ready, again".into())),
         }
@@ -554,7 +562,10 @@ async fn order_start(
 
 async fn ready(socket: &AsyncSocket) -> Result<Vec<String>, CellError> {
     match report(socket).await? {
-        Report::Ready { missing } => Ok(missing),
+        Report::Ready { missing, jail_us, engine_us } => {
+            tracing::debug!(jail_us, engine_us, "a cell told how long it took");
+            Ok(missing)
+        }
         other => Err(CellError::Report { expected: "become ready", found: format!("{other:?}") }),
     }
 }

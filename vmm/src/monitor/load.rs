@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Instant;
 
 use faaslet_sandbox::cgroup;
 use faaslet_sandbox::folder::{Access, DetachError, detach};
@@ -18,8 +19,6 @@ use super::lock::lock;
 use super::{Events, Monitor, StoreError};
 use crate::control::{FolderHead, FunctionHead, Order, SettingsHead};
 
-/// Digits of a hash that name a cell's cgroup.
-const GROUP_DIGITS: usize = 24;
 /// Processes and threads of one cell.
 const CELL_PIDS: u32 = 256;
 
@@ -90,7 +89,7 @@ async fn start(monitor: &Arc<Monitor>, tenant: &str) -> Result<Arc<CellLink>, Lo
         tenant: tenant.to_owned(),
         workers: monitor.config.workers,
         slots: monitor.config.slots,
-        group: group_name(monitor, tenant),
+        group: monitor.groups.cell(tenant),
         cgroup: cgroup::Limits {
             cpu_weight: None,
             cpu_quota_millis: None,
@@ -99,20 +98,12 @@ async fn start(monitor: &Arc<Monitor>, tenant: &str) -> Result<Arc<CellLink>, Lo
         },
     };
     let events: Arc<dyn CellEvents> = Arc::new(Events(Arc::downgrade(monitor)));
-    let link = CellLink::start(&spec, &monitor.cgroups, events).await?;
+    let link = CellLink::start(&spec, &monitor.groups.cgroups, events).await?;
     for missing in link.missing() {
         tracing::warn!(tenant, missing, "cell without a fence");
     }
     tracing::info!(tenant, pid = link.pid(), "cell started");
     Ok(link)
-}
-
-/// A name for a cgroup that no other tenant and no other monitor's folder has.
-fn group_name(monitor: &Monitor, tenant: &str) -> String {
-    let folder = std::fs::canonicalize(&monitor.config.dir);
-    let folder = folder.unwrap_or_else(|_| monitor.config.dir.clone());
-    let whole = blake3::hash(format!("{}\0{tenant}", folder.display()).as_bytes());
-    format!("cell-{}", &whole.to_hex()[..GROUP_DIGITS])
 }
 
 /// Hands everything that belongs to a version over.
@@ -122,6 +113,7 @@ async fn give(
     link: &Arc<CellLink>,
     number: u32,
 ) -> Result<(), LoadError> {
+    let begun = Instant::now();
     monitor.fit_artefact(deployed).await?;
     let (blocking, version) = (Arc::clone(monitor), Arc::clone(deployed));
     let parts = tokio::task::spawn_blocking(move || Parts::open(&blocking, &version));
@@ -136,7 +128,11 @@ async fn give(
         plan_bytes: parts.plan_bytes,
         image: parts.image.is_some(),
     }));
-    Ok(link.order(&order, &parts.fds()).await?)
+    let (opened, begun) = (begun.elapsed(), Instant::now());
+    link.order(&order, &parts.fds()).await?;
+    let [open_us, given_us] = [opened, begun.elapsed()].map(|time| time.as_micros() as u64);
+    tracing::debug!(function = deployed.name(), open_us, given_us, "function is in its cell");
+    Ok(())
 }
 
 /// What a cell needs of a version, opened.

@@ -15,6 +15,7 @@ mod calls;
 mod config;
 mod deploy;
 mod functions;
+mod groups;
 mod images;
 mod in_flight;
 mod link;
@@ -33,7 +34,6 @@ use std::time::Duration;
 use faaslet_abi::Outcome;
 use faaslet_net::server::{BindError, Server, ServerConfig};
 use faaslet_net::tls::{self, TlsError};
-use faaslet_sandbox::cgroup::{self, Cgroups};
 use faaslet_store::{
     BlobError, BlobKind, DbError, FunctionError, FunctionName, Hash, NameError, Store, TenantError,
 };
@@ -52,6 +52,7 @@ pub use stats::{OUTCOMES, Snapshot};
 
 use crate::cell::Answer;
 use functions::Functions;
+use groups::Groups;
 use in_flight::InFlight;
 use link::{CellEvents, ChainOut};
 
@@ -123,7 +124,7 @@ pub struct Monitor {
     /// What functions print and log.
     pub logs: Logs,
     functions: Functions,
-    cgroups: Cgroups,
+    groups: Groups,
     runtime: Handle,
     in_flight: InFlight,
     bakes: deploy::Bakes,
@@ -138,6 +139,8 @@ impl Monitor {
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<(Arc<Self>, Server), StartError> {
         let store = Store::open(&config.dir)?;
+        // After the store, whose lock keeps other monitors from this folder.
+        let groups = Groups::new(&config.dir);
         let engine = crate::engine::fingerprint().map_err(StartError::Engine)?;
         let keys = config.dir.join("tls");
         if !keys.exists() {
@@ -153,7 +156,7 @@ impl Monitor {
             store,
             logs: Logs::default(),
             functions: Functions::default(),
-            cgroups: cgroup::detect(),
+            groups,
             runtime: server.runtime().clone(),
             in_flight: InFlight::default(),
             bakes: deploy::Bakes::default(),

@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::hint::black_box;
 use std::os::fd::OwnedFd;
@@ -12,32 +11,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use faaslet_wasi::{
-    Captured, Clock, Config, Console, Errno, Fault, GuestMemory, Preopen, Random, Stdio, Wasi,
+    Captured, Clock, Config, Console, Errno, GuestMemory, Preopen, Random, Stdio, Wasi,
 };
+
+use memory::Memory;
+
+#[path = "../tests/memory/mod.rs"]
+mod memory;
 
 const ROUNDS: u32 = 20;
 const CALLS: u32 = 20_000;
-
-struct Memory(RefCell<Vec<u8>>);
-
-impl GuestMemory for Memory {
-    fn check(&self, addr: u32, len: u32) -> Result<(), Fault> {
-        let inside = (addr as usize) + (len as usize) <= self.0.borrow().len();
-        if inside { Ok(()) } else { Err(Fault { addr, len }) }
-    }
-
-    fn read(&self, addr: u32, buf: &mut [u8]) -> Result<(), Fault> {
-        self.check(addr, buf.len() as u32)?;
-        buf.copy_from_slice(&self.0.borrow()[addr as usize..][..buf.len()]);
-        Ok(())
-    }
-
-    fn write(&self, addr: u32, bytes: &[u8]) -> Result<(), Fault> {
-        self.check(addr, bytes.len() as u32)?;
-        self.0.borrow_mut()[addr as usize..][..bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    }
-}
 
 /// Takes prints and keeps nothing.
 #[derive(Default)]
@@ -72,7 +55,7 @@ fn main() {
     let folders = vec![Preopen::new("/data", descriptor, false)];
     let config = Arc::new(Config::new(&["program".into()], &[], folders).unwrap());
     let make = || Wasi::new(Arc::clone(&config), Clock::live(), Random::live(), Nowhere::default());
-    let mem = Memory(RefCell::new(vec![0; 1 << 20]));
+    let mem = Memory::over(vec![0; 1 << 20]);
     mem.write(64, &[0, 16, 0, 0, 40, 0, 0, 0]).unwrap();
     mem.write(72, &[0, 16, 0, 0, 0, 16, 0, 0]).unwrap();
     mem.write(256, b"file").unwrap();

@@ -41,13 +41,7 @@ impl<C: Console> Wasi<C> {
         iovs_len: u32,
         nread: u32,
     ) -> Call {
-        let buffer = first_buffer(mem, iovs, iovs_len)?;
-        let done = match self.kind(fd)? {
-            Kind::Stdio(Stdio::Input) => self.read_input(mem, buffer)?,
-            Kind::File => self.read_file(mem, fd, buffer, At::Position)?,
-            _ => return Err(Errno::Badf.into()),
-        };
-        write_u32(mem, nread, done)
+        self.read(mem, fd, (iovs, iovs_len), At::Position, nread)
     }
 
     pub fn fd_pread<M: GuestMemory + ?Sized>(
@@ -59,13 +53,7 @@ impl<C: Console> Wasi<C> {
         offset: u64,
         nread: u32,
     ) -> Call {
-        let buffer = first_buffer(mem, iovs, iovs_len)?;
-        let done = match self.kind(fd)? {
-            Kind::Stdio(Stdio::Input) => return Err(Errno::Spipe.into()),
-            Kind::File => self.read_file(mem, fd, buffer, At::Offset(offset))?,
-            _ => return Err(Errno::Badf.into()),
-        };
-        write_u32(mem, nread, done)
+        self.read(mem, fd, (iovs, iovs_len), At::Offset(offset), nread)
     }
 
     pub fn fd_write<M: GuestMemory + ?Sized>(
@@ -76,15 +64,7 @@ impl<C: Console> Wasi<C> {
         iovs_len: u32,
         nwritten: u32,
     ) -> Call {
-        let buffer = first_buffer(mem, iovs, iovs_len)?;
-        let done = match self.kind(fd)? {
-            Kind::Stdio(stream @ (Stdio::Output | Stdio::Error)) => {
-                self.print(mem, stream, buffer)?
-            }
-            Kind::File => self.write_file(mem, fd, buffer, At::Position)?,
-            _ => return Err(Errno::Badf.into()),
-        };
-        write_u32(mem, nwritten, done)
+        self.write(mem, fd, (iovs, iovs_len), At::Position, nwritten)
     }
 
     pub fn fd_pwrite<M: GuestMemory + ?Sized>(
@@ -96,13 +76,7 @@ impl<C: Console> Wasi<C> {
         offset: u64,
         nwritten: u32,
     ) -> Call {
-        let buffer = first_buffer(mem, iovs, iovs_len)?;
-        let done = match self.kind(fd)? {
-            Kind::Stdio(Stdio::Output | Stdio::Error) => return Err(Errno::Spipe.into()),
-            Kind::File => self.write_file(mem, fd, buffer, At::Offset(offset))?,
-            _ => return Err(Errno::Badf.into()),
-        };
-        write_u32(mem, nwritten, done)
+        self.write(mem, fd, (iovs, iovs_len), At::Offset(offset), nwritten)
     }
 
     pub fn fd_readdir<M: GuestMemory + ?Sized>(
@@ -132,6 +106,46 @@ impl<C: Console> Wasi<C> {
             *kept = Some(listing);
         }
         write_u32(mem, used, done)
+    }
+
+    fn read<M: GuestMemory + ?Sized>(
+        &mut self,
+        mem: &M,
+        fd: u32,
+        (iovs, iovs_len): (u32, u32),
+        at: At,
+        nread: u32,
+    ) -> Call {
+        let buffer = first_buffer(mem, iovs, iovs_len)?;
+        let done = match (self.kind(fd)?, at) {
+            (Kind::Stdio(Stdio::Input), At::Position) => self.read_input(mem, buffer)?,
+            (Kind::Stdio(Stdio::Input), At::Offset(_)) => return Err(Errno::Spipe.into()),
+            (Kind::File, at) => self.read_file(mem, fd, buffer, at)?,
+            _ => return Err(Errno::Badf.into()),
+        };
+        write_u32(mem, nread, done)
+    }
+
+    fn write<M: GuestMemory + ?Sized>(
+        &mut self,
+        mem: &M,
+        fd: u32,
+        (iovs, iovs_len): (u32, u32),
+        at: At,
+        nwritten: u32,
+    ) -> Call {
+        let buffer = first_buffer(mem, iovs, iovs_len)?;
+        let done = match (self.kind(fd)?, at) {
+            (Kind::Stdio(stream @ (Stdio::Output | Stdio::Error)), At::Position) => {
+                self.print(mem, stream, buffer)?
+            }
+            (Kind::Stdio(Stdio::Output | Stdio::Error), At::Offset(_)) => {
+                return Err(Errno::Spipe.into());
+            }
+            (Kind::File, at) => self.write_file(mem, fd, buffer, at)?,
+            _ => return Err(Errno::Badf.into()),
+        };
+        write_u32(mem, nwritten, done)
     }
 
     /// The open listing of `fd` if it stands at `cookie`, else a new one moved there.

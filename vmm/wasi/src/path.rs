@@ -10,7 +10,7 @@ use crate::host::{self, Entry, How};
 use crate::memory::{Call, GuestMemory, read_path, write_bytes, write_record, write_u32};
 use crate::open_files::Mode;
 use crate::stat::{filestat, times};
-use crate::table::{Descriptor, Kind, OpenDir, OpenedFile};
+use crate::table::{Descriptor, From, Kind, OpenDir, OpenedFile};
 
 #[allow(missing_docs, reason = "the names are the standard's own")]
 #[allow(clippy::too_many_arguments, reason = "the signatures are the standard's own")]
@@ -22,9 +22,7 @@ impl<C: Console> Wasi<C> {
         path: u32,
         path_len: u32,
     ) -> Call {
-        let from = self.dir(fd)?;
-        let path = read_path(mem, path, path_len)?;
-        from.writable()?;
+        let (from, path) = self.changed(mem, fd, path, path_len)?;
         Ok(from.dir.create_dir(path)?)
     }
 
@@ -38,8 +36,7 @@ impl<C: Console> Wasi<C> {
         filestat: u32,
     ) -> Call {
         let follow = follows(flags)?;
-        let from = self.dir(fd)?;
-        let path = read_path(mem, path, path_len)?;
+        let (from, path) = self.named(mem, fd, path, path_len)?;
         let meta =
             if follow { from.dir.metadata(path)? } else { from.dir.symlink_metadata(path)? };
         write_record(mem, filestat, 8, &self::filestat(&meta))
@@ -58,9 +55,7 @@ impl<C: Console> Wasi<C> {
     ) -> Call {
         let follow = follows(flags)?;
         let times = times(atim, mtim, fst_flags, self.clock.realtime_ns())?;
-        let from = self.dir(fd)?;
-        let path = read_path(mem, path, path_len)?;
-        from.writable()?;
+        let (from, path) = self.changed(mem, fd, path, path_len)?;
         Ok(host::set_times_at(&from.dir, &path, follow, times)?)
     }
 
@@ -77,8 +72,7 @@ impl<C: Console> Wasi<C> {
     ) -> Call {
         let follow = follows(old_flags)?;
         let (old, new) = (self.dir(old_fd)?, self.dir(new_fd)?);
-        let old_path = read_path(mem, old_path, old_path_len)?;
-        let new_path = read_path(mem, new_path, new_path_len)?;
+        let [old_path, new_path] = both(mem, [(old_path, old_path_len), (new_path, new_path_len)])?;
         old.writable()?;
         new.writable()?;
         if follow {
@@ -143,8 +137,7 @@ impl<C: Console> Wasi<C> {
         buf_len: u32,
         used: u32,
     ) -> Call {
-        let from = self.dir(fd)?;
-        let path = read_path(mem, path, path_len)?;
+        let (from, path) = self.named(mem, fd, path, path_len)?;
         let target = from.dir.read_link(path)?;
         let target = target.to_str().ok_or(Errno::Ilseq)?.as_bytes();
         let part = &target[..target.len().min(buf_len as usize)];
@@ -159,9 +152,7 @@ impl<C: Console> Wasi<C> {
         path: u32,
         path_len: u32,
     ) -> Call {
-        let from = self.dir(fd)?;
-        let path = read_path(mem, path, path_len)?;
-        from.writable()?;
+        let (from, path) = self.changed(mem, fd, path, path_len)?;
         Ok(from.dir.remove_dir(path)?)
     }
 
@@ -176,8 +167,7 @@ impl<C: Console> Wasi<C> {
         new_path_len: u32,
     ) -> Call {
         let (old, new) = (self.dir(fd)?, self.dir(new_fd)?);
-        let old_path = read_path(mem, old_path, old_path_len)?;
-        let new_path = read_path(mem, new_path, new_path_len)?;
+        let [old_path, new_path] = both(mem, [(old_path, old_path_len), (new_path, new_path_len)])?;
         old.writable()?;
         new.writable()?;
         Ok(old.dir.rename(old_path, &new.dir, new_path)?)
@@ -206,9 +196,36 @@ impl<C: Console> Wasi<C> {
         path: u32,
         path_len: u32,
     ) -> Call {
-        let from = self.dir(fd)?;
-        let path = read_path(mem, path, path_len)?;
-        from.writable()?;
+        let (from, path) = self.changed(mem, fd, path, path_len)?;
         Ok(from.dir.remove_file(path)?)
     }
+
+    /// A directory, and a path beneath it.
+    fn named<M: GuestMemory + ?Sized>(
+        &mut self,
+        mem: &M,
+        fd: u32,
+        path: u32,
+        path_len: u32,
+    ) -> Call<(From, String)> {
+        Ok((self.dir(fd)?, read_path(mem, path, path_len)?))
+    }
+
+    /// The same, for a call that changes what is beneath.
+    fn changed<M: GuestMemory + ?Sized>(
+        &mut self,
+        mem: &M,
+        fd: u32,
+        path: u32,
+        path_len: u32,
+    ) -> Call<(From, String)> {
+        let (from, path) = self.named(mem, fd, path, path_len)?;
+        from.writable()?;
+        Ok((from, path))
+    }
+}
+
+/// Two paths, in the order in which a call has them.
+fn both<M: GuestMemory + ?Sized>(mem: &M, [old, new]: [(u32, u32); 2]) -> Call<[String; 2]> {
+    Ok([read_path(mem, old.0, old.1)?, read_path(mem, new.0, new.1)?])
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Cgroups, CreateError, V1Bases, make_folder, write};
 
 /// What a group of version 2 must be able to limit.
-const V2_CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+pub(super) const V2_CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
 /// Where the monitor moves itself before it shares its group out: in version 2 only groups
 /// without processes may have children with controllers.
@@ -17,7 +17,8 @@ pub(super) fn detect(process: &Path) -> Cgroups {
     let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
     let mounts: Vec<Mount> = read("mountinfo").lines().filter_map(Mount::parse).collect();
     let own = Own::parse(&read("cgroup"));
-    if let Some(base) = v2_base(&mounts, &own) {
+    let version_2 = v2_base(&mounts, &own);
+    if let Ok(base) = version_2 {
         return Cgroups::V2 { base };
     }
     let base = |controller: &str| v1_base(&mounts, &own, controller);
@@ -25,24 +26,21 @@ pub(super) fn detect(process: &Path) -> Cgroups {
     if bases != V1Bases::default() {
         return Cgroups::V1 { bases };
     }
-    let reason = if mounts.is_empty() {
-        "no control group file system is mounted".to_owned()
-    } else {
-        "this process may not make groups beneath its own; run as root, or as a service with \
-         Delegate=yes"
-            .to_owned()
+    let reason = match version_2 {
+        Err(reason) if !mounts.is_empty() => reason,
+        _ => "no control group file system is mounted".to_owned(),
     };
     Cgroups::None { reason }
 }
 
-/// Makes the controllers of a version 2 group available to groups beneath it.
-pub(super) fn delegate(base: &Path) -> Result<(), CreateError> {
+/// Makes controllers of a version 2 group available to groups beneath it.
+pub(super) fn delegate(base: &Path, controllers: &[&str]) -> Result<(), CreateError> {
     let control = base.join("cgroup.subtree_control");
-    let given = fs::read_to_string(&control).unwrap_or_default();
-    if V2_CONTROLLERS.iter().all(|c| given.split_whitespace().any(|g| g == *c)) {
+    if lacking(&control, controllers).is_empty() {
         return Ok(());
     }
-    let wanted = V2_CONTROLLERS.map(|c| format!("+{c}")).join(" ");
+    let wanted: Vec<String> = controllers.iter().map(|c| format!("+{c}")).collect();
+    let wanted = wanted.join(" ");
     if write(&control, &wanted).is_ok() {
         return Ok(());
     }
@@ -52,12 +50,28 @@ pub(super) fn delegate(base: &Path) -> Result<(), CreateError> {
     write(&control, &wanted)
 }
 
-fn v2_base(mounts: &[Mount], own: &Own) -> Option<PathBuf> {
-    let mount = mounts.iter().find(|m| m.kind == "cgroup2")?;
-    let base = mount.place(own.of("")?)?;
-    let offered = fs::read_to_string(base.join("cgroup.controllers")).ok()?;
-    let has = |c: &&str| offered.split_whitespace().any(|o| o == *c);
-    (V2_CONTROLLERS.iter().all(has) && may_make_groups(&base)).then_some(base)
+/// Which controllers a file of a version 2 group does not list.
+fn lacking<'a>(file: &Path, controllers: &[&'a str]) -> Vec<&'a str> {
+    let listed = fs::read_to_string(file).unwrap_or_default();
+    let has = |c: &str| listed.split_whitespace().any(|l| l == c);
+    controllers.iter().copied().filter(|c| !has(c)).collect()
+}
+
+fn v2_base(mounts: &[Mount], own: &Own) -> Result<PathBuf, String> {
+    let mount = mounts.iter().find(|m| m.kind == "cgroup2");
+    let place = mount.and_then(|mount| mount.place(own.of("")?));
+    let base = place.ok_or("this process's own group is in no tree that is mounted")?;
+    let lacking = lacking(&base.join("cgroup.controllers"), &V2_CONTROLLERS);
+    if !lacking.is_empty() {
+        let (base, lacking) = (base.display(), lacking.join(", "));
+        return Err(format!(
+            "version 2 at {base} has no {lacking}: a tree of version 1 or the group above keeps it"
+        ));
+    }
+    if !may_make_groups(&base) {
+        return Err(format!("this user may not make groups in {}", base.display()));
+    }
+    Ok(base)
 }
 
 fn v1_base(mounts: &[Mount], own: &Own, controller: &str) -> Option<PathBuf> {
@@ -66,7 +80,7 @@ fn v1_base(mounts: &[Mount], own: &Own, controller: &str) -> Option<PathBuf> {
     may_make_groups(&base).then_some(base)
 }
 
-fn may_make_groups(base: &Path) -> bool {
+pub(super) fn may_make_groups(base: &Path) -> bool {
     use rustix::fs::{Access, access};
     access(base, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }

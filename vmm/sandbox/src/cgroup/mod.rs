@@ -14,8 +14,10 @@
 
 mod find;
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Start of every group's name, so that one can tell whose it is.
@@ -116,7 +118,7 @@ impl Cgroups {
                 return Err(CreateError::Unavailable { reason: reason.clone() });
             }
             Self::V2 { base } => {
-                find::delegate(base)?;
+                find::delegate(base, &find::V2_CONTROLLERS)?;
                 (Version::Two, vec![(Controller::All, base.join(folder))])
             }
             Self::V1 { bases } => (Version::One, bases.folders(&folder)),
@@ -128,6 +130,26 @@ impl Cgroups {
         }
         group.limit(limits)?;
         Ok(group)
+    }
+
+    /// Removes every group whose name begins with `start` and that no process is in, and says how
+    /// many folders that were: a monitor that was killed could not do it.
+    pub fn remove_empty(&self, start: &str) -> usize {
+        let start = format!("{NAME_PREFIX}{start}");
+        let bases = match self {
+            Self::None { .. } => Vec::new(),
+            Self::V2 { base } => vec![base],
+            Self::V1 { bases } => {
+                [&bases.cpu, &bases.memory, &bases.pids].into_iter().flatten().collect()
+            }
+        };
+        let entries = bases.into_iter().filter_map(|base| fs::read_dir(base).ok()).flatten();
+        let ours = |name: &OsStr| name.as_bytes().starts_with(start.as_bytes());
+        entries
+            .filter_map(Result::ok)
+            // The kernel refuses for a group with processes in it, or with groups beneath it.
+            .filter(|entry| ours(&entry.file_name()) && fs::remove_dir(entry.path()).is_ok())
+            .count()
     }
 }
 

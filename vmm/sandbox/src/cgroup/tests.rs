@@ -9,6 +9,8 @@ use tempfile::TempDir;
 
 use super::{Cgroups, CreateError, Limits, V1Bases, find};
 
+mod real;
+
 const LIMITS: Limits = Limits {
     cpu_weight: Some(200),
     cpu_quota_millis: Some(1500),
@@ -72,6 +74,16 @@ fn a_machine_without_control_groups_says_so() {
 }
 
 #[test]
+fn what_version_2_lacks_is_named() {
+    let mounts = "30 1 0:26 / @/v2 rw - cgroup2 cgroup2 rw\n";
+    let folder = machine(mounts, "0::/\n", &["v2"]);
+    fs::write(folder.path().join("v2/cgroup.controllers"), "cpu hugetlb\n").unwrap();
+    let none = find::detect(folder.path());
+    let named = |reason: &str| reason.contains("has no memory, pids:");
+    assert!(matches!(&none, Cgroups::None { reason } if named(reason)), "{none:?}");
+}
+
+#[test]
 fn version_2_files_get_version_2_values() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().to_owned();
@@ -95,7 +107,7 @@ fn version_2_delegation_moves_the_monitor_out_of_the_way() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path();
     fs::create_dir(base.join("cgroup.subtree_control")).unwrap();
-    assert!(find::delegate(base).is_err());
+    assert!(find::delegate(base, &find::V2_CONTROLLERS).is_err());
     let moved = read(&base.join("faaslet-monitor/cgroup.procs"));
     assert_eq!(moved, std::process::id().to_string());
 }
@@ -115,6 +127,22 @@ fn version_1_files_get_version_1_values() {
     assert_eq!(at("cpu/faaslet-t/cpu.cfs_quota_us"), "150000");
     assert_eq!(at("memory/faaslet-t/memory.limit_in_bytes"), "1073741824");
     assert_eq!(at("pids/faaslet-t/pids.max"), "64");
+}
+
+#[test]
+fn empty_groups_of_one_owner_are_removed_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // A folder that is not empty stands for a group with processes: neither can be removed.
+    for name in ["faaslet-a-1", "faaslet-a-busy/x", "faaslet-ab-1", "faaslet-b-1", "a-1"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    let groups = Cgroups::V2 { base: folder.path().to_owned() };
+    assert_eq!(groups.remove_empty("a-"), 1);
+    assert!(!at("faaslet-a-1").exists());
+    for name in ["faaslet-a-busy", "faaslet-ab-1", "faaslet-b-1", "a-1"] {
+        assert!(at(name).exists(), "{name}");
+    }
 }
 
 #[test]

@@ -8,9 +8,11 @@
 //!                                    the old one detached)
 //! ```
 //!
-//! `pivot_root` refuses where the host's root is the first file system itself (an initramfs). The
-//! tmpfs is then moved over the root and entered with `chroot`; the old root lies beneath it, and
-//! neither a descriptor, a path nor a capability is left that leads there.
+//! `pivot_root` refuses where the host's root is the first file system itself (an initramfs), and in
+//! a `chroot` to a mount that lies in a shared one. The tmpfs is then moved over the root and entered
+//! with `chroot`; the old root lies beneath it, and neither a descriptor, a path nor a capability is
+//! left that leads there. A `chroot` to a folder that is no mount gets no empty root: it cannot be
+//! made private, so others would see what is mounted over it.
 
 use rustix::io::Errno;
 use rustix::mount::{

@@ -12,6 +12,8 @@ use faaslet_sandbox::{Message, Socket, Spec, Strictness, spawn};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::process::{Resource, getrlimit};
 
+use crate::elsewhere;
+
 /// Who is nobody on every machine.
 pub(crate) const NOBODY: Identity = Identity { uid: 65534, gid: 65534 };
 
@@ -24,6 +26,7 @@ pub(crate) fn act(role: &str, arguments: &[String]) -> ExitCode {
         "__deaf" => deaf(&Socket::inherited().unwrap()),
         "__monitor" => monitor(arguments),
         "__monitor_as_nobody" => monitor_as_nobody(),
+        "__monitor_elsewhere" => elsewhere::monitor(&arguments[0], &arguments[1]),
         other => panic!("no part called {other}"),
     }
 }
@@ -53,10 +56,11 @@ fn jailed(arguments: &[String]) -> ExitCode {
     policy.run_as = arguments.iter().any(|a| a == "nobody").then_some(NOBODY);
     let Some(jailed) = enter(&socket, &policy) else { return ExitCode::FAILURE };
     let state = format!(
-        "missing={} files={} pid={} open_files={:?} core={:?} environment={} arguments={arguments:?}",
+        "missing={} files={} pid={} root={:?} open_files={:?} core={:?} environment={} arguments={arguments:?}",
         jailed.missing.len(),
         jailed.files,
         std::process::id(),
+        jailed.root,
         getrlimit(Resource::Nofile).maximum,
         getrlimit(Resource::Core).maximum,
         std::env::vars_os().count(),

@@ -31,6 +31,7 @@ pub(crate) const ALL: &[(&str, Test)] = &[
     ("a_second_thread_keeps_a_process_out_of_jail", second_thread),
     ("missing_fences_are_reported_or_refused", missing_fences),
     ("an_unprivileged_monitor_jails_its_children_too", unprivileged_monitor),
+    ("the_root_is_emptied_on_every_kind_of_root", empty_roots),
     ("children_die_with_the_monitor_and_not_with_a_thread", dies_with_monitor),
     ("a_dropped_child_leaves_nothing", leaves_nothing),
     ("a_child_in_a_cgroup_is_limited", cgroup_limits),
@@ -224,6 +225,31 @@ fn unprivileged_monitor() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.starts_with("missing=0 files=true pid=1 "), "{text} {output:?}");
+}
+
+fn empty_roots() {
+    if !is_root() {
+        println!("not tested: only root can make a root of its own");
+        return;
+    }
+    let emptied = |root| format!("missing=0 files=true pid=1 root={root} ");
+    for (kind, expected) in [
+        ("detachable", emptied("Detached")),
+        ("held", emptied("Covered")),
+        ("folder", "error: no empty root: ".to_owned()),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = Command::new("/proc/self/exe")
+            .arg("__monitor_elsewhere")
+            .arg(kind)
+            .arg(folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.starts_with(&expected), "{kind}: {text} {output:?}");
+        let empty = text.trim_end().ends_with(" names=0");
+        assert_eq!(empty, kind != "folder", "{kind}: {text}");
+    }
 }
 
 fn dies_with_monitor() {

@@ -1,13 +1,15 @@
 //! Calls the functions directly, over a memory that is a vector.
 
-use std::cell::RefCell;
+#[path = "../memory/mod.rs"]
+pub(crate) mod memory;
+
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use faaslet_wasi::{
-    Call, Captured, Clock, Config, Errno, Failure, Fault, GuestMemory, OpenFiles, Preopen, Random,
-    Wasi, settle,
+    Call, Captured, Clock, Config, Errno, Failure, GuestMemory, OpenFiles, Preopen, Random, Wasi,
+    settle,
 };
 use rustix::fs::{Mode, OFlags};
 
@@ -30,11 +32,11 @@ pub(crate) const BYTES: u32 = 0x8000;
 const IOVEC: u32 = 0x80;
 
 /// Memory of one 64 KiB page.
-pub(crate) struct Memory(pub(crate) RefCell<Vec<u8>>);
+pub(crate) type Memory = memory::Memory<Vec<u8>>;
 
 impl Memory {
     pub(crate) fn new() -> Self {
-        Self(RefCell::new(vec![0; 65_536]))
+        Self::over(vec![0; 65_536])
     }
 
     pub(crate) fn put(&self, addr: u32, bytes: &[u8]) {
@@ -53,26 +55,6 @@ impl Memory {
 
     pub(crate) fn long(&self, addr: u32) -> u64 {
         u64::from_le_bytes(self.get(addr, 8).try_into().expect("eight bytes"))
-    }
-}
-
-impl GuestMemory for Memory {
-    fn check(&self, addr: u32, len: u32) -> Result<(), Fault> {
-        let end = u64::from(addr) + u64::from(len);
-        let inside = usize::try_from(end).is_ok_and(|end| end <= self.0.borrow().len());
-        if inside { Ok(()) } else { Err(Fault { addr, len }) }
-    }
-
-    fn read(&self, addr: u32, buf: &mut [u8]) -> Result<(), Fault> {
-        self.check(addr, buf.len() as u32)?;
-        buf.copy_from_slice(&self.0.borrow()[addr as usize..][..buf.len()]);
-        Ok(())
-    }
-
-    fn write(&self, addr: u32, bytes: &[u8]) -> Result<(), Fault> {
-        self.check(addr, bytes.len() as u32)?;
-        self.0.borrow_mut()[addr as usize..][..bytes.len()].copy_from_slice(bytes);
-        Ok(())
     }
 }
 

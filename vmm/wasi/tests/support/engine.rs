@@ -1,45 +1,22 @@
 //! Runs a guest under our calls, in a plain Wasmtime store.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use faaslet_wasi::abi::IMPORT_MODULE;
 use faaslet_wasi::{
-    Captured, Clock, Config, Console, Errno, Exit, Fault, GuestMemory, Preopen, Random, Stdio,
-    Step, Wasi, for_each_import, settle,
+    Captured, Clock, Config, Console, Errno, Exit, Preopen, Random, Stdio, Step, Wasi,
+    for_each_import, settle,
 };
 use rustix::fs::{Mode, OFlags};
 use wasmtime::{Caller, Engine, Error, Extern, Linker, Module, Store};
 
 use super::fixture::Fixture;
+use super::memory::Memory;
 use super::{ENVIRONMENT, Outcome, PROGRAM, Run};
 
 const MAX_OUTPUT_BYTES: usize = 16 << 20;
-
-/// Memory of the guest, as one slice that nobody else sees meanwhile.
-struct Memory<'a>(RefCell<&'a mut [u8]>);
-
-impl GuestMemory for Memory<'_> {
-    fn check(&self, addr: u32, len: u32) -> Result<(), Fault> {
-        let end = u64::from(addr) + u64::from(len);
-        let inside = usize::try_from(end).is_ok_and(|end| end <= self.0.borrow().len());
-        if inside { Ok(()) } else { Err(Fault { addr, len }) }
-    }
-
-    fn read(&self, addr: u32, buf: &mut [u8]) -> Result<(), Fault> {
-        self.check(addr, buf.len() as u32)?;
-        buf.copy_from_slice(&self.0.borrow()[addr as usize..][..buf.len()]);
-        Ok(())
-    }
-
-    fn write(&self, addr: u32, bytes: &[u8]) -> Result<(), Fault> {
-        self.check(addr, bytes.len() as u32)?;
-        self.0.borrow_mut()[addr as usize..][..bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    }
-}
 
 /// What the store holds.
 struct Host {
@@ -74,11 +51,11 @@ impl Console for Streams {
 /// Runs `body` over the guest's memory.
 fn with<T>(
     caller: &mut Caller<'_, Host>,
-    body: impl FnOnce(&mut Wasi<Streams>, &Memory<'_>) -> T,
+    body: impl FnOnce(&mut Wasi<Streams>, &Memory<&mut [u8]>) -> T,
 ) -> T {
     let mut wasi = caller.data_mut().wasi.take().expect("no call is under way");
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else { panic!("no memory") };
-    let done = body(&mut wasi, &Memory(RefCell::new(memory.data_mut(&mut *caller))));
+    let done = body(&mut wasi, &Memory::over(memory.data_mut(&mut *caller)));
     caller.data_mut().wasi = Some(wasi);
     done
 }

@@ -3,6 +3,8 @@
 pub(crate) mod engine;
 pub(crate) mod fixture;
 pub(crate) mod guest;
+#[path = "../memory/mod.rs"]
+pub(crate) mod memory;
 pub(crate) mod reference;
 
 /// What a run of a guest came to.

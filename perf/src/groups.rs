@@ -1,0 +1,122 @@
+//! The groups of measurements, in the order in which they run and stand in the table.
+
+use anyhow::{Result, bail};
+
+use crate::book::Book;
+use crate::names::fits;
+use crate::{
+    bakes, calls, chain, chain_other, churn, first, fork, live, micro, monitor, open, recognise,
+};
+
+/// What is measured together.
+pub(crate) struct Group {
+    /// What it is called on the command line.
+    pub(crate) name: &'static str,
+    /// What measures it.
+    pub(crate) run: fn(&mut Book) -> Result<()>,
+    /// The rows that it writes.
+    pub(crate) rows: &'static [&'static str],
+}
+
+/// All of them.
+pub(crate) const GROUPS: &[Group] = &[
+    Group {
+        name: "fork",
+        run: fork::run,
+        rows: &[
+            "wasmtime.pooling|on_demand.noop|dirty3|dirty16.p50|p99",
+            "process|fresh|fork.noop|dirty3|dirty16.p50|p99",
+            "fork|fresh.noop|dirty3|dirty16.start.p50|p99",
+            "fork.noop|dirty3|dirty16.rate",
+            "fork.noop|dirty3|dirty16.rate.core|two_cores",
+            "fork.noop|dirty3|dirty16.rate.two_cores.core",
+            "sweep.pooling|on_demand|process.noop|dirty3|dirty16.*",
+        ],
+    },
+    Group {
+        name: "live",
+        run: live::run,
+        rows: &[
+            "live.forks",
+            "live.forks.each",
+            "live.idle|suspended.pss|rss|tables|memory|mappings",
+            "live.suspended.count",
+            "fresh.count|pss|rss|tables|memory|mappings",
+        ],
+    },
+    Group { name: "chain", run: chain::run, rows: &["chain.callee|of_one", "chain.local.same"] },
+    Group {
+        name: "chain_other",
+        run: chain_other::run,
+        rows: &["chain.local.other", "chain.pair", "chain.pair.core"],
+    },
+    Group {
+        name: "bake",
+        run: bakes::run,
+        rows: &["bake.noop|recognise", "bake.noop|recognise.rewrite|compile|initialise|warm|image"],
+    },
+    Group {
+        name: "recognise",
+        run: recognise::run,
+        rows: &[
+            "recognise.native|inference|fork|fresh.p50|p99",
+            "recognise.fork|fresh.around.p50|p99",
+            "recognise.fork|fresh.overhead",
+            "recognise.rate",
+            "recognise.rate.two_cores",
+        ],
+    },
+    Group {
+        name: "call",
+        run: calls::run,
+        rows: &[
+            "udp.p50|p99",
+            "udp.one_core.p50|p99",
+            "call.quic|http.c1|c64.p50|p99|rate",
+            "call.quic|http.one_core.c1|c64.p50|p99|rate",
+        ],
+    },
+    Group {
+        name: "open",
+        run: open::run,
+        rows: &["call.quic|http.open.*.p50|p99", "call.quic|http.open.most"],
+    },
+    Group {
+        name: "cold",
+        run: monitor::run,
+        rows: &["cold.monitor|connect|tenant|first_call", "idle.monitor|cell.pss"],
+    },
+    Group {
+        name: "first",
+        run: first::run,
+        rows: &[
+            "first.spawn|process|jail|engine|open|artefact|image|hand_over|fork|run|rest",
+            "first.whole",
+            "first.warm",
+        ],
+    },
+    Group {
+        name: "churn",
+        run: churn::run,
+        rows: &["churn.process|fresh|fork.*.p50|p99", "churn.process|fresh|fork.most"],
+    },
+    Group { name: "micro", run: micro::run, rows: &["micro.*.*"] },
+];
+
+impl Group {
+    /// Whether it writes a row of this name.
+    pub(crate) fn writes(&self, name: &str) -> bool {
+        let load = name.strip_prefix("load.").and_then(|rest| rest.strip_prefix(self.name));
+        matches!(load, Some("" | ".others")) || self.rows.iter().any(|pattern| fits(pattern, name))
+    }
+}
+
+/// The groups of these names, in their own order; all of them without a name.
+pub(crate) fn chosen(names: &[&str]) -> Result<Vec<&'static Group>> {
+    let known = || GROUPS.iter().map(|group| group.name);
+    if let Some(unknown) = names.iter().find(|name| known().all(|known| known != **name)) {
+        bail!("expected a group of {}; found {unknown}", known().collect::<Vec<_>>().join(", "));
+    }
+    let wanted = |group: &&Group| names.is_empty() || names.contains(&group.name);
+    Ok(GROUPS.iter().filter(wanted).collect())
+}

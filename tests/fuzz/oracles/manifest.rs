@@ -1,0 +1,62 @@
+//! What must hold for any text in a file that a user writes; the fuzz target `manifest` and a
+//! bounded test of the command line both feed it.
+//!
+//! 1. Reading ends in values or an error with a message; it never panics.
+//! 2. What was read, written again, reads the same: a number, size or time is never a near one.
+//! 3. A name is one that the text holds.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::manifest::{Settings, name};
+
+/// Settings with everything in them, and manifests of projects.
+pub const SEEDS: [&str; 3] = [
+    "listen = \"127.0.0.1:7410\"\nhttp = \"[::1]:7411\"\nhttp-tls = \"0.0.0.0:443\"\nworkers = 2\n\
+     slots = 100\ntimeout = \"250ms\"\nidle-cell = \"1.5h\"\ndrain = \"10s\"\ncell-memory = \"2G\"\n\
+     builder-memory = \"512MiB\"\nkeep-versions = 3\nlow-latency = true\n",
+    "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
+    "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
+];
+
+/// Checks any bytes.
+pub fn check(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match Settings::parse(text) {
+        Err(error) => assert!(!error.to_string().is_empty()),
+        Ok(settings) => {
+            let again = write(&settings);
+            let read = Settings::parse(&again).unwrap_or_else(|error| panic!("{again}\n{error}"));
+            assert_eq!(read, settings, "{again}");
+        }
+    }
+    for table in [None, Some("package")] {
+        let Some(name) = name(text, table) else { continue };
+        // An escape stands for another character, and a line's end for its usual form.
+        let plain = !text.contains('\\') && !name.contains('\n');
+        assert!(!plain || text.contains(&name), "{name}");
+    }
+}
+
+fn write(settings: &Settings) -> String {
+    let mut text = format!("low-latency = {}\n", settings.low_latency);
+    let mut put = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{key} = {value}");
+        }
+    };
+    let quoted = |value: String| format!("{value:?}");
+    let time = |time: Duration| format!("\"{}.{:09}s\"", time.as_secs(), time.subsec_nanos());
+    put("listen", settings.listen.map(|at| quoted(at.to_string())));
+    put("http", settings.http.map(|at| quoted(at.to_string())));
+    put("http-tls", settings.http_tls.map(|at| quoted(at.to_string())));
+    put("workers", settings.workers.map(|count| count.to_string()));
+    put("slots", settings.slots.map(|count| count.to_string()));
+    put("timeout", settings.timeout.map(time));
+    put("idle-cell", settings.idle_cell.map(time));
+    put("drain", settings.drain.map(time));
+    put("cell-memory", settings.cell_memory.map(|bytes| quoted(bytes.to_string())));
+    put("builder-memory", settings.builder_memory.map(|bytes| quoted(bytes.to_string())));
+    put("keep-versions", settings.keep_versions.map(|count| count.to_string()));
+    text
+}
