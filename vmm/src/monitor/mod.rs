@@ -55,6 +55,7 @@ use functions::Functions;
 use groups::Groups;
 use in_flight::InFlight;
 use link::{CellEvents, ChainOut};
+use state::States;
 
 /// Name of the tenant that a new folder begins with.
 pub const DEFAULT_TENANT: &str = "default";
@@ -105,6 +106,9 @@ pub enum StartError {
     /// The engine.
     #[error("expected a processor that Cranelift can compile for; {0:#}")]
     Engine(wasmtime::Error),
+    /// No thread.
+    #[error("cannot start a thread: {0}; raise the limit on threads of this user")]
+    Thread(std::io::Error),
     /// A token's file.
     #[error("cannot write {path}: {error}; is the folder writable?")]
     File {
@@ -123,6 +127,8 @@ pub struct Monitor {
     pub store: Store,
     /// What functions print and log.
     pub logs: Logs,
+    /// What functions share.
+    pub states: Arc<States>,
     functions: Functions,
     groups: Groups,
     runtime: Handle,
@@ -142,6 +148,7 @@ impl Monitor {
         // After the store, whose lock keeps other monitors from this folder.
         let groups = Groups::new(&config.dir);
         let engine = crate::engine::fingerprint().map_err(StartError::Engine)?;
+        let states = States::in_memory().map_err(StartError::Thread)?;
         let keys = config.dir.join("tls");
         if !keys.exists() {
             tls::generate(&keys)?;
@@ -155,6 +162,7 @@ impl Monitor {
             config,
             store,
             logs: Logs::default(),
+            states,
             functions: Functions::default(),
             groups,
             runtime: server.runtime().clone(),

@@ -3,39 +3,126 @@
 //! What it is: the drive around the state machines of `faaslet-state`: clock, disk, and the ways to
 //! other hosts. What it is not: it maps no tenant's memory (that is the cell's local tier), and it
 //! never looks into a value but as its owner.
+//!
+//! ```text
+//!  cell, http ──ask──► live (its Session) ──┬─ this host ──► owner (Owner) ──batch──► committer
+//!                        ▲                  └─ another ────► peers                      │
+//!                        └──────────────────── answers ◄────────────────────────────────┘
+//! ```
+//!
+//! A request for a shard of this host goes into the owner on the thread that asks. What a step
+//! leads to (an answer, a message, a callback) is a piece of `work`, done when no lock is held; so
+//! a callback may ask again.
+//!
+//! Start at [`StateSession::ask`].
 
-use std::sync::Arc;
+mod list;
+mod live;
+mod owner;
+mod timers;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use bytes::Bytes;
-use faaslet_state::message::{Body, Reply};
-use faaslet_state::session::SessionError;
+use faaslet_state::message::{Body, Failure, Reply, SessionId};
+use faaslet_state::session::{Routes, SessionConfig, SessionError};
+use faaslet_state::{HostId, OwnerConfig};
+
+use super::lock::lock;
+use live::Live;
+use owner::OwnerCell;
+use timers::Timers;
 
 /// What is called with the end of a request, once, from whatever thread it comes to.
 pub type Answered = Box<dyn FnOnce(Result<(Reply, Bytes), SessionError>) + Send>;
 
+/// Most sessions of one host at once: of cells, and of the monitor itself.
+pub const MAX_SESSIONS: usize = 16_384;
+
 /// See the module's documentation.
-#[derive(Debug, Default)]
-pub struct States {}
+#[derive(Debug)]
+pub struct States {
+    host: HostId,
+    /// All hosts, this one among them.
+    hosts: Vec<HostId>,
+    routes: Routes,
+    owner: OwnerCell,
+    lives: Mutex<HashMap<SessionId, Arc<Live>>>,
+    timers: Timers,
+}
 
 /// The session of one life of a local tier: of a cell, or of the monitor itself for requests from
-/// outside. Cheap to clone; ended by [`StateSession::end`].
+/// outside. Cheap to clone; ended by [`StateSession::end`], or with the last clone.
 #[derive(Clone, Debug)]
-pub struct StateSession {
+pub struct StateSession(Arc<Ends>);
+
+/// Ends its session when it goes.
+#[derive(Debug)]
+struct Ends {
     states: Arc<States>,
-    tenant: Arc<str>,
+    live: Arc<Live>,
 }
 
 impl States {
+    /// State of a single host that keeps everything in memory: a durable change is acknowledged
+    /// without having been stored. For tests.
+    ///
+    /// # Errors
+    /// When there is no thread for its timers.
+    pub fn in_memory() -> std::io::Result<Arc<Self>> {
+        let host = HostId(0);
+        let owner = OwnerCell::in_memory(OwnerConfig::of(host));
+        let mut routes = Routes::of_hosts(&[host]);
+        owner.teach(&mut routes);
+        let states = Arc::new(Self {
+            host,
+            hosts: vec![host],
+            routes,
+            owner,
+            lives: Mutex::default(),
+            timers: Timers::default(),
+        });
+        states.start_timers()?;
+        Ok(states)
+    }
+
     /// A session that begins.
     pub fn begin(self: &Arc<Self>, tenant: &str) -> StateSession {
-        StateSession { states: Arc::clone(self), tenant: tenant.into() }
+        let id = SessionId(rand::random());
+        let live = Live::new(id, tenant, self.routes.clone(), SessionConfig::default());
+        let live = Arc::new(live);
+        let mut lives = self.lives();
+        if lives.len() < MAX_SESSIONS {
+            lives.insert(id, Arc::clone(&live));
+        } else {
+            live.close();
+        }
+        drop(lives);
+        StateSession(Arc::new(Ends { states: Arc::clone(self), live }))
+    }
+
+    fn lives(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Live>>> {
+        lock(&self.lives)
+    }
+}
+
+impl Drop for States {
+    fn drop(&mut self) {
+        self.timers.stop();
     }
 }
 
 impl StateSession {
     /// Asks the owner of a key, for a `List` every owner. The session of stamps and of `Open` and
     /// `Close` is this one, whatever `body` says; the sequence numbers of stamps are the caller's.
+    ///
+    /// `answered` may be called before this returns.
     pub fn ask(
         &self,
         key: &str,
@@ -44,10 +131,38 @@ impl StateSession {
         deadline: Instant,
         answered: Answered,
     ) {
-        let _ = (&self.states, &self.tenant, key, body, payload, deadline);
-        answered(Err(SessionError::Deadline));
+        let Ends { states, live } = &*self.0;
+        match body {
+            Body::List { after, limit } => {
+                list::ask(states, live, key, after, limit, deadline, answered);
+            }
+            Body::Renew { .. } | Body::End { .. } => {
+                let why = "found a request that a session makes by itself".to_owned();
+                answered(Err(Failure::Malformed { why }.into()));
+            }
+            body => states.submit(live, key, body, payload, deadline, answered),
+        }
+    }
+
+    /// Whose session it is.
+    pub fn tenant(&self) -> &str {
+        self.0.live.tenant()
     }
 
     /// The local tier has ended: its locks are given back as abandoned.
-    pub fn end(&self) {}
+    pub fn end(&self) {
+        self.0.end();
+    }
+}
+
+impl Ends {
+    fn end(&self) {
+        self.states.end(&self.live);
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
