@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::state::{PeersConfig, StateBounds, StatesConfig};
 use crate::cell::Limits;
 
 /// Longest deadline that a call may have.
@@ -40,6 +41,10 @@ pub struct Config {
     pub drain: Duration,
     /// Keep the processor awake: lower latency, more power.
     pub low_latency: bool,
+    /// What this host may hold of state.
+    pub state: StateBounds,
+    /// The list of hosts; `None` for one that is alone.
+    pub peers: Option<PeersConfig>,
 }
 
 impl Config {
@@ -61,6 +66,13 @@ impl Config {
             builder_memory_bytes: 8 << 30,
             drain: Duration::from_secs(30),
             low_latency: false,
+            state: StateBounds::default(),
+            peers: None,
         }
+    }
+
+    /// What state is started with.
+    pub(super) fn states(&self) -> StatesConfig {
+        StatesConfig { dir: self.dir.clone(), bounds: self.state, peers: self.peers.clone() }
     }
 }

@@ -55,7 +55,7 @@ use functions::Functions;
 use groups::Groups;
 use in_flight::InFlight;
 use link::{CellEvents, ChainOut};
-use state::States;
+use state::{States, StatesError};
 
 /// Name of the tenant that a new folder begins with.
 pub const DEFAULT_TENANT: &str = "default";
@@ -106,9 +106,9 @@ pub enum StartError {
     /// The engine.
     #[error("expected a processor that Cranelift can compile for; {0:#}")]
     Engine(wasmtime::Error),
-    /// No thread.
-    #[error("cannot start a thread: {0}; raise the limit on threads of this user")]
-    Thread(std::io::Error),
+    /// State.
+    #[error(transparent)]
+    States(#[from] StatesError),
     /// A token's file.
     #[error("cannot write {path}: {error}; is the folder writable?")]
     File {
@@ -148,7 +148,7 @@ impl Monitor {
         // After the store, whose lock keeps other monitors from this folder.
         let groups = Groups::new(&config.dir);
         let engine = crate::engine::fingerprint().map_err(StartError::Engine)?;
-        let states = States::in_memory().map_err(StartError::Thread)?;
+        let states = States::open(&config.states())?;
         let keys = config.dir.join("tls");
         if !keys.exists() {
             tls::generate(&keys)?;
@@ -187,6 +187,9 @@ impl Monitor {
                 link.kill();
                 link.wait_ended().await;
             }
+        }
+        if let Err(error) = self.states.stop() {
+            tracing::error!(%error, "state in memory was not saved, and is lost");
         }
     }
 

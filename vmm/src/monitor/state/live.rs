@@ -11,6 +11,7 @@ use faaslet_state::session::{RequestId, Routes, Session, SessionConfig, SessionE
 
 use super::super::lock::lock;
 use super::Answered;
+use super::counts::{Asked, TenantCounts};
 use super::work::{Work, Works};
 
 /// See the module's documentation.
@@ -18,13 +19,14 @@ use super::work::{Work, Works};
 pub(super) struct Live {
     id: SessionId,
     tenant: Arc<str>,
+    counts: Arc<TenantCounts>,
     inner: Mutex<Inner>,
 }
 
 /// What the session's lock guards.
 pub(super) struct Inner {
     pub(super) session: Session<Bytes>,
-    waiting: HashMap<RequestId, Answered>,
+    waiting: HashMap<RequestId, (Asked, Answered)>,
     /// Hosts that have heard of this session.
     asked: BTreeSet<HostId>,
     /// Nothing is asked any more but what ends it.
@@ -38,14 +40,20 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Live {
-    pub(super) fn new(id: SessionId, tenant: &str, routes: Routes, config: SessionConfig) -> Self {
+    pub(super) fn new(
+        id: SessionId,
+        tenant: &str,
+        routes: Routes,
+        config: SessionConfig,
+        counts: Arc<TenantCounts>,
+    ) -> Self {
         let inner = Inner {
             session: Session::new(id, routes, config),
             waiting: HashMap::new(),
             asked: BTreeSet::new(),
             closed: false,
         };
-        Self { id, tenant: tenant.into(), inner: Mutex::new(inner) }
+        Self { id, tenant: tenant.into(), counts, inner: Mutex::new(inner) }
     }
 
     pub(super) fn id(&self) -> SessionId {
@@ -54,6 +62,10 @@ impl Live {
 
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    pub(super) fn counts(&self) -> &TenantCounts {
+        &self.counts
     }
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -91,12 +103,13 @@ impl Inner {
     pub(super) fn expect(
         &mut self,
         submitted: Result<RequestId, SessionError>,
+        asked: Asked,
         answered: Answered,
         works: &mut Works,
     ) {
         match submitted {
             Ok(request) => {
-                self.waiting.insert(request, answered);
+                self.waiting.insert(request, (asked, answered));
             }
             Err(error) => works.push(Work::Tell(answered, Err(error))),
         }
@@ -112,7 +125,8 @@ impl Inner {
             works.push(Work::Send(Arc::clone(live), transmit));
         }
         while let Some(event) = self.session.poll_event() {
-            if let Some(answered) = self.waiting.remove(&event.request) {
+            if let Some((asked, answered)) = self.waiting.remove(&event.request) {
+                live.counts.ended(asked, &event.result);
                 works.push(Work::Tell(answered, event.result));
             }
         }

@@ -16,9 +16,15 @@
 //!
 //! Start at [`StateSession::ask`].
 
+mod committer;
+mod config;
+mod counts;
+mod disk;
 mod list;
 mod live;
+mod open;
 mod owner;
+mod peers;
 mod timers;
 mod work;
 
@@ -26,18 +32,25 @@ mod work;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
+use faaslet_state::HostId;
 use faaslet_state::message::{Body, Failure, Reply, SessionId};
 use faaslet_state::session::{Routes, SessionConfig, SessionError};
-use faaslet_state::{HostId, OwnerConfig};
 
 use super::lock::lock;
+use committer::Committer;
+use counts::Counts;
 use live::Live;
 use owner::OwnerCell;
+use peers::Ways;
 use timers::Timers;
+
+pub use config::{PeersConfig, StateBounds, StatesConfig, StatesError};
+pub use counts::{DiskCount, GROUP_SIZES, KINDS, TenantCount};
+pub use disk::{Damage, DiskError, STATE_FILE};
 
 /// What is called with the end of a request, once, from whatever thread it comes to.
 pub type Answered = Box<dyn FnOnce(Result<(Reply, Bytes), SessionError>) + Send>;
@@ -51,10 +64,18 @@ pub struct States {
     host: HostId,
     /// All hosts, this one among them.
     hosts: Vec<HostId>,
+    /// What a session that begins knows of owners.
     routes: Routes,
     owner: OwnerCell,
     lives: Mutex<HashMap<SessionId, Arc<Live>>>,
     timers: Timers,
+    counts: Counts,
+    /// Where durable values rest; `None` where everything is in memory, for tests.
+    committer: OnceLock<Committer>,
+    /// `None` where there is no other host.
+    ways: Option<Ways>,
+    /// What was not as it was stored when the disk was read.
+    damages: Vec<Damage>,
 }
 
 /// The session of one life of a local tier: of a cell, or of the monitor itself for requests from
@@ -70,32 +91,16 @@ struct Ends {
 }
 
 impl States {
-    /// State of a single host that keeps everything in memory: a durable change is acknowledged
-    /// without having been stored. For tests.
-    ///
-    /// # Errors
-    /// When there is no thread for its timers.
-    pub fn in_memory() -> std::io::Result<Arc<Self>> {
-        let host = HostId(0);
-        let owner = OwnerCell::in_memory(OwnerConfig::of(host));
-        let mut routes = Routes::of_hosts(&[host]);
-        owner.teach(&mut routes);
-        let states = Arc::new(Self {
-            host,
-            hosts: vec![host],
-            routes,
-            owner,
-            lives: Mutex::default(),
-            timers: Timers::default(),
-        });
-        states.start_timers()?;
-        Ok(states)
-    }
-
     /// A session that begins.
     pub fn begin(self: &Arc<Self>, tenant: &str) -> StateSession {
         let id = SessionId(rand::random());
-        let live = Live::new(id, tenant, self.routes.clone(), SessionConfig::default());
+        let live = Live::new(
+            id,
+            tenant,
+            self.routes.clone(),
+            SessionConfig::default(),
+            self.counts.tenant(tenant),
+        );
         let live = Arc::new(live);
         let mut lives = self.lives();
         if lives.len() < MAX_SESSIONS {

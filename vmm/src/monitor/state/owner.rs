@@ -1,62 +1,68 @@
 //! The owner of this host's shards behind a lock, and who waits for its answers.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
-use faaslet_state::key::SHARDS;
+use faaslet_state::Owner;
 use faaslet_state::message::{Asked, Failure, Reply, Request};
-use faaslet_state::owner::Output;
+use faaslet_state::owner::{Output, Ticket, Usage};
 use faaslet_state::payload::Payload;
-use faaslet_state::session::Routes;
-use faaslet_state::{Epoch, Owner, OwnerConfig, Route};
 
 use super::super::lock::lock;
+use super::committer::Queue;
 use super::work::{Waiter, Work, Works};
 
 /// Most requests that wait for an answer of the owner: for a lock, or for the disk.
 pub const MAX_WAITING: usize = 65_536;
 
 /// See the module's documentation.
-pub(super) struct OwnerCell {
-    config: OwnerConfig,
-    inner: Mutex<Inner>,
-}
+pub(super) struct OwnerCell(Mutex<Inner>);
 
 struct Inner {
     owner: Owner,
     waiting: HashMap<u64, Waiter>,
     last_token: u64,
-    epochs: Vec<(u16, Epoch)>,
+    /// Where batches go; `None` where nothing is stored.
+    queue: Option<Arc<Queue>>,
+    /// What is in memory is being saved.
+    closed: bool,
 }
 
 impl std::fmt::Debug for OwnerCell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OwnerCell").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("OwnerCell").finish_non_exhaustive()
     }
 }
 
 impl OwnerCell {
-    /// The owner of all shards, in their first epoch.
-    pub(super) fn in_memory(config: OwnerConfig) -> Self {
-        let epochs: Vec<_> = (0..SHARDS).map(|shard| (shard, Epoch(1))).collect();
-        let mut owner = Owner::new(config);
-        for (shard, epoch) in &epochs {
-            owner.own(*shard, *epoch);
-        }
-        let inner = Inner { owner, waiting: HashMap::new(), last_token: 0, epochs };
-        Self { config, inner: Mutex::new(inner) }
+    /// An owner that takes requests. Without a queue, nothing is stored.
+    pub(super) fn new(owner: Owner, queue: Option<Arc<Queue>>) -> Self {
+        let inner = Inner { owner, waiting: HashMap::new(), last_token: 0, queue, closed: false };
+        Self(Mutex::new(inner))
     }
 
-    /// Tells what this host owns, so that its own sessions need not ask.
-    pub(super) fn teach(&self, routes: &mut Routes) {
-        for (shard, epoch) in &self.inner().epochs {
-            routes.learn(*shard, Route { owner: self.config.host, epoch: *epoch });
-        }
+    /// What the owner has to do when it begins: nothing was asked of it yet.
+    pub(super) fn start(&self) -> Works {
+        let mut inner = self.inner();
+        inner.owner.start();
+        inner.gather(Instant::now())
+    }
+
+    /// Takes no requests any more; gives `take` the owner then.
+    pub(super) fn close<T>(&self, take: impl FnOnce(&Owner) -> T) -> T {
+        let mut inner = self.inner();
+        inner.closed = true;
+        take(&inner.owner)
+    }
+
+    /// What a tenant has here.
+    pub(super) fn usage(&self, tenant: &str) -> Usage {
+        self.inner().owner.usage(tenant)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        lock(&self.inner)
+        lock(&self.0)
     }
 
     /// Takes a request; what comes of it.
@@ -68,6 +74,9 @@ impl OwnerCell {
         };
         let now = Instant::now();
         let mut inner = self.inner();
+        if inner.closed {
+            return vec![Work::Answer(waiter, None)];
+        }
         if inner.waiting.len() >= MAX_WAITING {
             let what = "requests that wait for this host".to_owned();
             return vec![refusal(waiter, Failure::Limit { what, limit: MAX_WAITING as u64 })];
@@ -77,6 +86,23 @@ impl OwnerCell {
         inner.waiting.insert(token, waiter);
         inner.owner.handle_request(now, &asked, payload, token);
         inner.gather(now)
+    }
+
+    /// These batches, and all before, are stored.
+    pub(super) fn persisted(&self, ticket: Ticket) -> Works {
+        let mut inner = self.inner();
+        inner.owner.persisted(ticket);
+        inner.gather(Instant::now())
+    }
+
+    /// This batch is not stored, nor is any after it.
+    pub(super) fn storage_failed(&self, ticket: Ticket, why: &str) -> Works {
+        let mut inner = self.inner();
+        inner.owner.storage_failed(ticket, why);
+        if let Some(queue) = &inner.queue {
+            queue.clear();
+        }
+        inner.gather(Instant::now())
     }
 
     /// When [`OwnerCell::wake`] is due.
@@ -103,8 +129,11 @@ impl Inner {
             let (token, answer) = match output {
                 Output::Reply { token, reply, payload } => (token, Some((reply, payload))),
                 Output::Dropped { token } => (token, None),
-                Output::Persist { ticket, batch: _ } => {
-                    self.owner.persisted(ticket);
+                Output::Persist { ticket, batch } => {
+                    match &self.queue {
+                        Some(queue) => queue.push(ticket, batch),
+                        None => self.owner.persisted(ticket),
+                    }
                     continue;
                 }
             };

@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use faaslet_net::peer::PeerReply;
 use faaslet_state::HostId;
 use faaslet_state::message::{Body, Failure, Reply};
 use faaslet_state::payload::{Payload, Piece};
 use faaslet_state::session::{AttemptId, SessionError, Transmit};
 
+use super::counts::Asked;
 use super::live::{Live, stamped};
-use super::{Answered, States};
+use super::{Answered, States, counts, peers};
 
 /// How long owners are told that a session has ended; then its lease runs out.
 const END_WITHIN: Duration = Duration::from_secs(20);
@@ -26,6 +28,8 @@ const END_WITHIN: Duration = Duration::from_secs(20);
 pub(super) enum Waiter {
     /// To a session of this host.
     Session(Arc<Live>, AttemptId),
+    /// To another host.
+    Peer(PeerReply),
 }
 
 /// One thing to do.
@@ -60,13 +64,15 @@ impl States {
         answered: Answered,
     ) {
         let body = stamped(body, live.id());
+        live.counts().asked(&body, &payload);
+        let asked = Asked { kind: counts::kind(&body), at: Instant::now() };
         let works = live.step(|inner, works| {
             if inner.is_closed() {
                 return works.push(Work::Tell(answered, Err(Failure::Ended.into())));
             }
             let name = (live.tenant(), key);
-            let submitted = inner.session.submit(Instant::now(), name, body, payload, deadline);
-            inner.expect(submitted, answered, works);
+            let submitted = inner.session.submit(asked.at, name, body, payload, deadline);
+            inner.expect(submitted, asked, answered, works);
         });
         self.run(works);
         self.timers.before(live.timeout());
@@ -83,10 +89,12 @@ impl States {
         answered: Answered,
     ) {
         let body = stamped(body, live.id());
+        live.counts().asked(&body, &[]);
+        let asked = Asked { kind: counts::kind(&body), at: Instant::now() };
         let works = live.step(|inner, works| {
             let name = (live.tenant(), key);
-            let submitted = inner.session.submit_to(Instant::now(), host, name, body, deadline);
-            inner.expect(submitted, answered, works);
+            let submitted = inner.session.submit_to(asked.at, host, name, body, deadline);
+            inner.expect(submitted, asked, answered, works);
         });
         self.run(works);
         self.timers.before(live.timeout());
@@ -148,35 +156,47 @@ impl States {
                 self.run(self.owner.request(waiter, &transmit.head, &transmit.payload));
                 self.timers.before(self.owner.timeout());
             }
-            Work::Send(live, transmit) => self.send(live, transmit),
-            Work::Answer(Waiter::Session(live, attempt), answer) => {
-                let answer = answer.map(|(reply, payload)| (reply, in_one(payload)));
-                self.answered(&live, attempt, answer);
-            }
+            Work::Send(live, transmit) => self.send(&live, transmit),
+            Work::Answer(Waiter::Session(live, attempt), answer) => match answer {
+                Some((reply, payload)) => self.answered(&live, attempt, reply, in_one(payload)),
+                None => self.unheard(&live, attempt, true),
+            },
+            Work::Answer(Waiter::Peer(reply), answer) => peers::respond(reply, answer),
             Work::Tell(answered, result) => answered(result),
         }
     }
 
-    /// Brings an answer to its session, or that there is none.
+    /// Brings an answer to its session.
     pub(super) fn answered(
         self: &Arc<Self>,
         live: &Arc<Live>,
         attempt: AttemptId,
-        answer: Option<(Reply, Bytes)>,
+        reply: Reply,
+        payload: Bytes,
     ) {
         let now = Instant::now();
-        let works = live.step(|inner, _| match answer {
-            Some((reply, payload)) => inner.session.handle_reply(now, attempt, reply, payload),
-            None => inner.session.handle_dropped(now, attempt),
-        });
+        let works = live.step(|inner, _| inner.session.handle_reply(now, attempt, reply, payload));
         self.run(works);
         self.timers.before(live.timeout());
     }
 
-    /// Carries a request to another host.
-    fn send(self: &Arc<Self>, live: Arc<Live>, transmit: Transmit<Bytes>) {
-        // There is no way to another host: so it is as if it had been lost on the way.
-        self.answered(&live, transmit.attempt, None);
+    /// An attempt has no answer, and ran or did not.
+    pub(super) fn unheard(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        attempt: AttemptId,
+        may_have_run: bool,
+    ) {
+        let now = Instant::now();
+        let works = live.step(|inner, _| {
+            if may_have_run {
+                inner.session.handle_dropped(now, attempt);
+            } else {
+                inner.session.handle_unheard(now, attempt);
+            }
+        });
+        self.run(works);
+        self.timers.before(live.timeout());
     }
 }
 

@@ -1,5 +1,7 @@
 //! A host alone, in memory.
 
+mod disk;
+
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
