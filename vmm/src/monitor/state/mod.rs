@@ -23,6 +23,7 @@ mod disk;
 mod list;
 mod live;
 mod open;
+mod outside;
 mod owner;
 mod peers;
 mod timers;
@@ -51,6 +52,7 @@ use timers::Timers;
 pub use config::{PeersConfig, StateBounds, StatesConfig, StatesError};
 pub use counts::{DiskCount, GROUP_SIZES, KINDS, TenantCount};
 pub use disk::{Damage, DiskError, STATE_FILE};
+pub use outside::{Change, Outside, OutsideError, Precondition, Reading, WRITE_BYTES};
 
 /// What is called with the end of a request, once, from whatever thread it comes to.
 pub type Answered = Box<dyn FnOnce(Result<(Reply, Bytes), SessionError>) + Send>;
@@ -70,6 +72,7 @@ pub struct States {
     lives: Mutex<HashMap<SessionId, Arc<Live>>>,
     timers: Timers,
     counts: Counts,
+    outsides: outside::Outsides,
     /// Where durable values rest; `None` where everything is in memory, for tests.
     committer: OnceLock<Committer>,
     /// `None` where there is no other host.
@@ -136,6 +139,30 @@ impl StateSession {
         deadline: Instant,
         answered: Answered,
     ) {
+        self.ask_as(false, key, body, payload, deadline, answered);
+    }
+
+    /// The same, with a number of the session's own for a stamp.
+    fn ask_numbered(
+        &self,
+        key: &str,
+        body: Body,
+        payload: Bytes,
+        deadline: Instant,
+        answered: Answered,
+    ) {
+        self.ask_as(true, key, body, payload, deadline, answered);
+    }
+
+    fn ask_as(
+        &self,
+        numbered: bool,
+        key: &str,
+        body: Body,
+        payload: Bytes,
+        deadline: Instant,
+        answered: Answered,
+    ) {
         let Ends { states, live } = &*self.0;
         match body {
             Body::List { after, limit } => {
@@ -145,7 +172,7 @@ impl StateSession {
                 let why = "found a request that a session makes by itself".to_owned();
                 answered(Err(Failure::Malformed { why }.into()));
             }
-            body => states.submit(live, key, body, payload, deadline, answered),
+            body => states.submit(live, numbered, key, body, payload, deadline, answered),
         }
     }
 

@@ -8,6 +8,7 @@ use faaslet_state::owner::{Batch, Usage};
 use faaslet_state::session::Routes;
 use faaslet_state::{Epoch, HostId, Owner, OwnerConfig, Route};
 
+use super::super::lock::lock;
 use super::committer::{Committer, Queue};
 use super::config::{StatesConfig, StatesError};
 use super::counts::Counts;
@@ -88,6 +89,7 @@ impl States {
             lives: Mutex::new(HashMap::new()),
             timers: Timers::default(),
             counts: Counts::default(),
+            outsides: Mutex::default(),
             committer: OnceLock::new(),
             ways,
             damages,
@@ -100,6 +102,8 @@ impl States {
     /// # Errors
     /// When it could not be saved: the values in memory are lost then.
     pub fn stop(&self) -> Result<(), DiskError> {
+        // Each holds on to these states.
+        drop(std::mem::take(&mut *lock(&self.outsides)));
         let saved: Batch = self.owner.close(|owner| owner.save().collect());
         let saved = self.committer.get().and_then(|committer| committer.finish(saved));
         if let Some(ways) = &self.ways {

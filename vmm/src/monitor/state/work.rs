@@ -14,7 +14,7 @@ use faaslet_net::peer::PeerReply;
 use faaslet_state::HostId;
 use faaslet_state::message::{Body, Failure, Reply};
 use faaslet_state::payload::{Payload, Piece};
-use faaslet_state::session::{AttemptId, SessionError, Transmit};
+use faaslet_state::session::{AttemptId, Session, SessionError, Transmit};
 
 use super::counts::Asked;
 use super::live::{Live, stamped};
@@ -57,18 +57,22 @@ impl States {
     pub(super) fn submit(
         self: &Arc<Self>,
         live: &Arc<Live>,
+        numbered: bool,
         key: &str,
         body: Body,
         payload: Bytes,
         deadline: Instant,
         answered: Answered,
     ) {
-        let body = stamped(body, live.id());
+        let mut body = stamped(body, live.id());
         live.counts().asked(&body, &payload);
         let asked = Asked { kind: counts::kind(&body), at: Instant::now() };
         let works = live.step(|inner, works| {
             if inner.is_closed() {
                 return works.push(Work::Tell(answered, Err(Failure::Ended.into())));
+            }
+            if numbered {
+                number(&mut body, &mut inner.session);
             }
             let name = (live.tenant(), key);
             let submitted = inner.session.submit(asked.at, name, body, payload, deadline);
@@ -197,6 +201,18 @@ impl States {
         });
         self.run(works);
         self.timers.before(live.timeout());
+    }
+}
+
+/// Puts the session's next number into a change.
+fn number(body: &mut Body, session: &mut Session<Bytes>) {
+    if let Body::Create { stamp, .. }
+    | Body::Push { stamp, .. }
+    | Body::Append { stamp, .. }
+    | Body::Resize { stamp, .. }
+    | Body::Delete { stamp, .. } = body
+    {
+        *stamp = session.stamp();
     }
 }
 
