@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::exit::{Code, Failure};
 use super::manifest::{self, Settings};
-use super::parse;
+use super::{parse, peers};
 use crate::monitor::Config;
+use crate::monitor::state::PeersConfig;
 
 /// Settings of a monitor, as flags or environment give them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -48,6 +49,27 @@ pub struct Flags {
     /// Versions of a function that are kept beside the current one
     #[arg(long, env = "FAASLET_KEEP_VERSIONS")]
     pub keep_versions: Option<usize>,
+    /// Most memory for state, of all tenants
+    #[arg(long, env = "FAASLET_STATE_MEMORY", value_parser = parse::size)]
+    pub state_memory: Option<u64>,
+    /// Most memory for the state of one tenant
+    #[arg(long, env = "FAASLET_STATE_MEMORY_PER_TENANT", value_parser = parse::size)]
+    pub state_memory_per_tenant: Option<u64>,
+    /// Most values of one tenant
+    #[arg(long, env = "FAASLET_STATE_VALUES_PER_TENANT")]
+    pub state_values_per_tenant: Option<u64>,
+    /// The hosts that share state: a file with a line `NAME ADDRESS` for each
+    #[arg(long, env = "FAASLET_PEERS", value_name = "FILE", requires = "host")]
+    pub peers: Option<PathBuf>,
+    /// Which of them this is
+    #[arg(long, env = "FAASLET_HOST", value_name = "NAME")]
+    pub host: Option<String>,
+    /// Where this one listens for the others [default: its address in the file]
+    #[arg(long, env = "FAASLET_PEER_LISTEN", value_name = "ADDRESS")]
+    pub peer_listen: Option<SocketAddr>,
+    /// Its keys, made by `faaslet peers init` [default: `peer` in the monitor's folder]
+    #[arg(long, env = "FAASLET_PEER_KEYS", value_name = "FOLDER")]
+    pub peer_keys: Option<PathBuf>,
     /// Keep the processor awake: faster answers, more power
     #[arg(long, env = "FAASLET_LOW_LATENCY")]
     pub low_latency: bool,
@@ -68,6 +90,13 @@ impl From<Settings> for Flags {
             cell_memory: file.cell_memory,
             builder_memory: file.builder_memory,
             keep_versions: file.keep_versions,
+            state_memory: file.state_memory,
+            state_memory_per_tenant: file.state_memory_per_tenant,
+            state_values_per_tenant: file.state_values_per_tenant,
+            peers: file.peers,
+            host: file.host,
+            peer_listen: file.peer_listen,
+            peer_keys: file.peer_keys,
             low_latency: file.low_latency,
         }
     }
@@ -85,7 +114,19 @@ impl Flags {
             layer.apply(&mut config);
         }
         check(&config)?;
+        config.peers = self.others(&file, &config.dir)?;
         Ok(config)
+    }
+
+    /// The list of hosts, if there is one.
+    fn others(&self, file: &Self, dir: &Path) -> Result<Option<PeersConfig>, Failure> {
+        let Some(list) = self.peers.as_ref().or(file.peers.as_ref()) else { return Ok(None) };
+        let host = self.host.as_ref().or(file.host.as_ref()).ok_or_else(|| {
+            Failure::new(Code::Usage, "expected --host NAME beside --peers: which host this is")
+        })?;
+        let keys = self.peer_keys.as_ref().or(file.peer_keys.as_ref());
+        let keys = keys.cloned().unwrap_or_else(|| dir.join(peers::KEYS_FOLDER));
+        peers::config(list, host, self.peer_listen.or(file.peer_listen), &keys).map(Some)
     }
 
     fn apply(&self, config: &mut Config) {
@@ -103,6 +144,9 @@ impl Flags {
         set(&mut config.cell_memory_bytes, self.cell_memory);
         set(&mut config.builder_memory_bytes, self.builder_memory);
         set(&mut config.keep_versions, self.keep_versions);
+        set(&mut config.state.bytes, self.state_memory);
+        set(&mut config.state.bytes_per_tenant, self.state_memory_per_tenant);
+        set(&mut config.state.values_per_tenant, self.state_values_per_tenant);
         config.low_latency |= self.low_latency;
     }
 }

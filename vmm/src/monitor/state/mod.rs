@@ -96,7 +96,12 @@ struct Ends {
 impl States {
     /// A session that begins.
     pub fn begin(self: &Arc<Self>, tenant: &str) -> StateSession {
-        let id = SessionId(rand::random());
+        self.resume(SessionId(rand::random()), tenant)
+    }
+
+    /// A session under a name that it had before. For tests of what is sent again.
+    #[doc(hidden)]
+    pub fn resume(self: &Arc<Self>, id: SessionId, tenant: &str) -> StateSession {
         let live = Live::new(
             id,
             tenant,
@@ -174,6 +179,11 @@ impl StateSession {
             }
             body => states.submit(live, numbered, key, body, payload, deadline, answered),
         }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> SessionId {
+        self.0.live.id()
     }
 
     /// Whose session it is.

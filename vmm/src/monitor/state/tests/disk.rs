@@ -130,15 +130,7 @@ fn a_retry_after_a_restart_is_applied_once() {
     drop((session, states));
 
     let states = open(dir.path());
-    let mut session = states.begin("a");
-    let live = Live::new(
-        id,
-        "a",
-        states.routes.clone(),
-        SessionConfig::default(),
-        states.counts.tenant("a"),
-    );
-    Arc::get_mut(&mut session.0).unwrap().live = Arc::new(live);
+    let session = states.resume(id, "a");
     assert_eq!(append(&session, "log", 2, b"x"), 0, "the answer of the first time");
     assert_eq!(read(&session, "log").unwrap(), b"x");
     assert_eq!(append(&session, "log", 3, b"y"), 1);
