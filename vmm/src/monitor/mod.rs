@@ -47,7 +47,7 @@ pub use functions::Deployed;
 pub use link::{CellError, CellLink, Reply, WorkerCounts, answer_of};
 pub use load::LoadError;
 pub use logs::Logs;
-pub use measure::{CellMeasure, FunctionMeasure, Measures};
+pub use measure::{CellMeasure, FunctionMeasure, Measures, StateMeasure};
 pub use stats::{OUTCOMES, Snapshot};
 
 use crate::cell::Answer;
