@@ -25,7 +25,7 @@ targets=("$@")
 [ $# -gt 0 ] || mapfile -t targets < <(cargo fuzz list --fuzz-dir .)
 for target in "${targets[@]}"; do
   echo "fuzz: $target for ${SECONDS_EACH:-60} s"
-  mkdir -p "$corpus/$target"
+  mkdir -p "$corpus/$target" "$seeds/$target"
   cargo fuzz run --fuzz-dir . "$target" "$corpus/$target" "$seeds/$target" -- \
     -max_total_time="${SECONDS_EACH:-60}" -print_final_stats=1 -verbosity=0
 done

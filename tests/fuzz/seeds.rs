@@ -15,6 +15,8 @@ use faaslet_snapshot::image::{
     Global, GlobalValue, Identity, ImageContents, ImageWriter, ModuleHash, RecipeId, TableElement,
     TableImage,
 };
+use faaslet_state::message::{self as state, Body, LockMode, PullRange, SessionId, Stamp};
+use faaslet_state::{Chunk, Durability, Element, Epoch, Rule, Spec, Version, delta};
 
 #[path = "../../vmm/src/cli/manifest.rs"]
 #[allow(dead_code, reason = "only what the oracle reads")]
@@ -37,6 +39,8 @@ fn main() -> io::Result<()> {
         ("image_open", images()),
         ("manifest", texts.collect()),
         ("rewrite", modules()?),
+        ("state_changes", changes()),
+        ("state_message", messages()),
         ("wire", exchange().into()),
     ] {
         fs::create_dir_all(folder.join(target))?;
@@ -86,6 +90,40 @@ fn images() -> Vec<Vec<u8>> {
         bytes
     };
     vec![write(Vec::new(), false), write(memory, true)]
+}
+
+/// Changes of each kind of element.
+fn changes() -> Vec<Vec<u8>> {
+    let (base, copy) = ([1; 99], std::array::from_fn::<u8, 99, _>(|at| (at / 20) as u8));
+    let of = |(number, element): (usize, Element)| {
+        let spec = Spec::new(element, Rule::Replace, Durability::Memory, 1 << 20).ok()?;
+        let mut seed = vec![number as u8];
+        delta::diff(&spec, Chunk(1), &base, &copy, &mut seed);
+        Some(seed)
+    };
+    Element::ALL.into_iter().enumerate().filter_map(of).collect()
+}
+
+/// Requests to the owner of a value, each with its length before it and bytes behind it.
+fn messages() -> Vec<Vec<u8>> {
+    let stamp = Stamp { session: SessionId(1), sequence: 1 };
+    let bodies = Spec::new(Element::U64, Rule::Sum, Durability::Durable, 1 << 20).map(|spec| {
+        let ranges = vec![PullRange { first: 0, count: 9, since: Version::NONE }];
+        vec![
+            Body::Create { spec, renew: false, stamp },
+            Body::Pull { ranges, at: None },
+            Body::Push { stamp, expected: None, fence: None, len: 8 },
+            Body::Lock { stamp, holder: 1, mode: LockMode::Write, wait_us: 9 },
+            Body::Open { session: SessionId(1), at: None },
+            Body::List { after: "a".into(), limit: 3 },
+        ]
+    });
+    let heads = bodies.into_iter().flatten().filter_map(|body| {
+        let (tenant, key) = ("t".into(), "k".into());
+        state::Request { tenant, key, epoch: Epoch(1), body }.to_bytes().ok()
+    });
+    let seed = |head: Vec<u8>| [&(head.len() as u16).to_le_bytes(), &head[..], &[0; 16]].concat();
+    heads.map(seed).collect()
 }
 
 /// What a client sends that greets and calls, its call alone, and what a server sends back.

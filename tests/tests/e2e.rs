@@ -4,7 +4,13 @@
 mod e2e {
     mod calls;
     mod demo;
+    mod deploy;
+    mod disk;
+    mod folders;
     mod functions;
     mod guests;
+    mod images;
     mod life;
+    mod limits;
+    mod processor;
 }

@@ -43,7 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "faaslet-wasi",
         ],
     ),
-    ("faaslet-tests", &["faaslet-net"]),
+    ("faaslet-tests", &["faaslet-net", "faaslet-store"]),
 ];
 /// Crates that nothing depends on, and that may use any other.
 const ABOVE_ALL: &[&str] = &["faaslet-perf"];

@@ -24,9 +24,9 @@ pub struct DeployRequest {
     pub concurrency: Option<u32>,
     /// Time for the initialisation, in milliseconds.
     pub initialise_ms: Option<u64>,
-    /// Environment; changes without a new bake.
+    /// Environment; changes without a new bake. It replaces the one before; none leaves that.
     pub env: Vec<(String, String)>,
-    /// Environment that is never shown.
+    /// Environment that is never shown. It replaces the secrets before; none leaves them.
     pub secrets: Vec<(String, String)>,
     /// Guest paths of folders that the operator granted to the tenant.
     pub folders: Vec<String>,

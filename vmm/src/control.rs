@@ -1,6 +1,6 @@
 //! What monitor and child processes say over the socket, beside which descriptors travel.
 //!
-//! Rare and small, so JSON; each message names how many descriptors belong to it, and the receiver
+//! Rare, so JSON, as parcels; each names how many descriptors belong to it, and the receiver
 //! checks that count before it takes one.
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell::{Limits, Mode};
 
 /// A folder handed to a cell; its descriptor is the next of the message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderHead {
     /// The name that the guest sees.
     pub guest: String,

@@ -14,7 +14,8 @@ use super::manifest::{Settings, name};
 pub const SEEDS: [&str; 3] = [
     "listen = \"127.0.0.1:7410\"\nhttp = \"[::1]:7411\"\nhttp-tls = \"0.0.0.0:443\"\nworkers = 2\n\
      slots = 100\ntimeout = \"250ms\"\nidle-cell = \"1.5h\"\ndrain = \"10s\"\ncell-memory = \"2G\"\n\
-     builder-memory = \"512MiB\"\nkeep-versions = 3\nlow-latency = true\n",
+     builder-memory = \"512MiB\"\nkeep-versions = 3\ndisk-budget = \"2G\"\n\
+     upload-quota = \"1G\"\nlow-latency = true\n",
     "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
     "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
 ];
@@ -58,5 +59,7 @@ fn write(settings: &Settings) -> String {
     put("cell-memory", settings.cell_memory.map(|bytes| quoted(bytes.to_string())));
     put("builder-memory", settings.builder_memory.map(|bytes| quoted(bytes.to_string())));
     put("keep-versions", settings.keep_versions.map(|count| count.to_string()));
+    put("disk-budget", settings.disk_budget.map(|bytes| quoted(bytes.to_string())));
+    put("upload-quota", settings.upload_quota.map(|bytes| quoted(bytes.to_string())));
     text
 }

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::parcel::{Assembly, Cut, Most, ParcelError};
 use crate::{Child, Exit, Message, ReceiveError, SendError, Socket, WaitError, sys};
 
 /// A [`Socket`] whose calls wait in a task.
@@ -40,6 +41,31 @@ impl AsyncSocket {
             match ready.get_inner().recv() {
                 Err(ReceiveError::WouldBlock) => ready.clear_ready(),
                 result => return result,
+            }
+        }
+    }
+
+    /// Sends one parcel. Dropped before it is done, it may have sent a part, and the socket is
+    /// good for nothing any more.
+    pub async fn send_parcel(
+        &self,
+        bytes: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), ParcelError> {
+        let cut = Cut::new(bytes, descriptors)?;
+        for (bytes, descriptors) in cut.messages() {
+            self.send(bytes, &descriptors).await?;
+        }
+        Ok(())
+    }
+
+    /// Receives one parcel. Dropped before it is done, it may have taken a part, and the socket is
+    /// good for nothing any more.
+    pub async fn recv_parcel(&self, most: Most) -> Result<Message, ParcelError> {
+        let mut assembly = Assembly::new(most);
+        loop {
+            if let Some(parcel) = assembly.take(self.recv().await?)? {
+                return Ok(parcel);
             }
         }
     }

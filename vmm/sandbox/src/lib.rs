@@ -33,7 +33,9 @@ pub mod facts;
 pub mod filter;
 pub mod folder;
 pub mod jail;
+pub mod memory;
 mod namespace;
+pub mod parcel;
 mod socket;
 mod spawn;
 mod sys;
@@ -43,6 +45,15 @@ pub use socket::{
     MAX_DESCRIPTORS, MAX_MESSAGE_BYTES, Message, ReceiveError, SOCKET_FD, SendError, Socket,
 };
 pub use spawn::{Child, Exit, SpawnError, Spec, WaitError, spawn};
+
+/// Unmaps this program's own code, for a process that has done the most of its work: what it needs
+/// again comes back by itself, what only its start needed does not. Bytes unmapped.
+///
+/// # Errors
+/// When the system does not say where the code is.
+pub fn release_code() -> std::io::Result<usize> {
+    sys::release_code()
+}
 
 /// What to do when this machine cannot put up one of the fences of a jail.
 ///

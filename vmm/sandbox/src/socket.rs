@@ -2,7 +2,8 @@
 //!
 //! It carries what rings cannot: descriptors, and the few messages that go with them. A message is
 //! whole or an error, never a part; a message that was cut leaves no descriptor behind. Both ends
-//! treat the other as hostile, so what arrives is bounded here and checked by its receiver.
+//! treat the other as hostile, so what arrives is bounded here and checked by its receiver. What is
+//! too much for a message travels as a [`crate::parcel`].
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

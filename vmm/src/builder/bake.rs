@@ -20,7 +20,7 @@ use faaslet_snapshot::image::{
 };
 use faaslet_snapshot::layout::Layout;
 use faaslet_snapshot::slot::Slot;
-use faaslet_wasi::Config;
+use faaslet_wasi::{Config, Preopen};
 use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Module};
 
@@ -28,7 +28,15 @@ use crate::cell::image::{Capture, CaptureError, META_MONOTONIC};
 use crate::cell::{
     Call, Entry, Exchange, Faaslet, Function, Limits, MakeError, Mode, Source, Stage, linker,
 };
+use crate::control::FolderHead;
 use crate::engine::{ArtefactError, compile, load_bytes};
+
+/// Changes when the rewrite or what an image holds changes, so that older files do not serve.
+pub const BAKE_VERSION: &str = "2";
+/// The engine, as far as it shapes what a guest computes.
+pub(super) const ENGINE: &str = "wasmtime 48";
+/// Name of the program while it is baked: an image serves functions of any name.
+const PROGRAM: &str = "function";
 
 /// Step of a bake, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +91,10 @@ pub struct Recipe {
     /// Arguments of a WASI command.
     pub args: Vec<String>,
     /// Inputs that run as calls of their own before the image is taken.
+    #[serde(with = "super::inputs")]
     pub warm: Vec<Vec<u8>>,
+    /// Folders that it may open, by name and access; what is in them is no part of the recipe.
+    pub folders: Vec<FolderHead>,
     /// Limits.
     pub limits: BakeLimits,
 }
@@ -92,13 +103,17 @@ impl Recipe {
     /// The recipe's name: what it is made from, hashed.
     #[must_use]
     pub fn id(&self, module: &[u8; 32]) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("faaslet recipe v1");
+        let mut hasher = blake3::Hasher::new_derive_key("faaslet recipe v2");
         hasher.update(module);
         hasher.update(&faaslet_abi::ABI_VERSION.to_le_bytes());
         hasher.update(&(self.limits.function.memory_bytes as u64).to_le_bytes());
+        let access = |folder: &FolderHead| if folder.read_only { "ro" } else { "rw" };
         for list in [
-            self.args.iter().map(String::as_bytes).collect::<Vec<_>>(),
+            vec![BAKE_VERSION.as_bytes(), ENGINE.as_bytes()],
+            self.args.iter().map(String::as_bytes).collect(),
             self.warm.iter().map(Vec::as_slice).collect(),
+            self.folders.iter().map(|folder| folder.guest.as_bytes()).collect(),
+            self.folders.iter().map(|folder| access(folder).as_bytes()).collect(),
         ] {
             hasher.update(&(list.len() as u64).to_le_bytes());
             for item in list {
@@ -172,6 +187,21 @@ pub fn bake(
     module: &[u8],
     recipe: &Recipe,
     with_image: bool,
+    progress: impl FnMut(Phase),
+) -> Result<Baked, BakeError> {
+    bake_beside(engine, module, recipe, Vec::new(), with_image, progress)
+}
+
+/// Bakes `module` with the folders that its recipe names.
+///
+/// # Errors
+/// See [`BakeError`].
+pub fn bake_beside(
+    engine: &Engine,
+    module: &[u8],
+    recipe: &Recipe,
+    folders: Vec<Preopen>,
+    with_image: bool,
     mut progress: impl FnMut(Phase),
 ) -> Result<Baked, BakeError> {
     let mut clock = Stopwatch::default();
@@ -188,12 +218,20 @@ pub fn bake(
             module: ModuleHash::from_bytes(*blake3::hash(module).as_bytes()),
             abi_version: faaslet_abi::ABI_VERSION,
         };
-        let oven = Oven::new(engine, (module, &compiled), &baked.plan, recipe, identity)?;
+        let settings = settings(recipe, folders)?;
+        let oven = Oven::new(engine, (module, &compiled), &baked.plan, recipe, settings, identity)?;
         baked.image = Some(oven.image(&mut clock, &mut progress)?);
         baked.log = oven.log();
     }
     baked.phases = clock.0;
     Ok(baked)
+}
+
+/// What the guest is given while it is baked: no environment, which changes without a new bake.
+fn settings(recipe: &Recipe, folders: Vec<Preopen>) -> Result<Config, BakeError> {
+    let mut args = vec![PROGRAM.to_owned()];
+    args.extend(recipe.args.iter().cloned());
+    Config::new(&args, &[], folders).map_err(|error| BakeError::Host(error.to_string()))
 }
 
 /// What the module may declare: its memory is bounded by what the function may use.
@@ -233,11 +271,10 @@ impl<'a> Oven<'a> {
         (original, module): (&'a [u8], &Module),
         plan: &Plan,
         recipe: &'a Recipe,
+        settings: Config,
         identity: Identity,
     ) -> Result<Self, BakeError> {
         let host = |error: wasmtime::Error| BakeError::Host(format!("{error:#}"));
-        let settings = Config::new(&recipe.args, &[], Vec::new())
-            .map_err(|error| BakeError::Host(error.to_string()))?;
         let source = Source {
             number: 0,
             tenant: String::new(),

@@ -5,11 +5,12 @@
 
 mod bake;
 mod in_process;
+mod inputs;
 pub mod process;
 
 #[cfg(test)]
 pub(crate) use bake::drive;
-pub use bake::{BakeError, BakeLimits, Baked, Phase, Recipe, bake};
+pub use bake::{BAKE_VERSION, BakeError, BakeLimits, Baked, Phase, Recipe, bake, bake_beside};
 pub use in_process::baked_function;
 
 #[cfg(test)]

@@ -1,25 +1,33 @@
 //! The process of a builder: enters the jail, bakes one module, and ends.
 
 use std::fs::File;
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use faaslet_sandbox::filter::Role;
 use faaslet_sandbox::jail::{self, Policy};
-use faaslet_sandbox::{Socket, Strictness};
-use memfd::{FileSeal, Memfd, MemfdOptions};
+use faaslet_sandbox::{Socket, Strictness, memory, parcel};
+use faaslet_wasi::Preopen;
 use serde::{Deserialize, Serialize};
 
-use super::bake::{Baked, Phase, Recipe, bake};
+use super::bake::{Baked, Phase, Recipe, bake_beside};
 use crate::cell::{Ticker, read_all};
+use crate::control::FolderHead;
 use crate::engine;
 
 /// First argument of a builder's process.
 pub const ROLE: &str = "__builder";
 
-/// What to bake. Descriptor: the module.
+/// Most bytes of lines that the initialisation printed which are told; the rest is cut off.
+const MAX_LOG_BYTES: usize = 1 << 20;
+/// Longest report: the lines, escaped as JSON escapes at worst.
+pub const MAX_REPORT_BYTES: usize = 8 * MAX_LOG_BYTES;
+/// Longest reason of a refusal that is told.
+const MAX_REASON_BYTES: usize = 64 << 10;
+
+/// What to bake. Descriptors: the module, then a folder for each that the recipe names where an
+/// image is wanted.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Order {
     /// All that the image depends on beside the module.
@@ -66,9 +74,17 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     };
     let socket = Socket::inherited().ok_or("no socket to the monitor")?;
     jail::enter(&socket, &policy).map_err(|error| error.to_string())?;
-    let message = socket.recv().map_err(|error| error.to_string())?;
+    let message = socket.recv_parcel(parcel::ANY).map_err(|error| error.to_string())?;
     let order: Order = serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
-    let module = message.descriptors.into_iter().next().ok_or("no module")?;
+    let mut descriptors = message.descriptors.into_iter();
+    let module = descriptors.next().ok_or("no module")?;
+    let heads = if order.image { &order.recipe.folders[..] } else { &[] };
+    if heads.len() != descriptors.len() {
+        return Err(format!("expected {} folders; found {}", heads.len(), descriptors.len()));
+    }
+    let folder =
+        |(head, folder): (&FolderHead, _)| Preopen::new(&*head.guest, folder, head.read_only);
+    let folders = heads.iter().zip(descriptors).map(folder).collect();
     let module = read_all(&File::from(module)).map_err(|error| error.to_string())?;
     let engine = engine::engine().map_err(|error| format!("{error:#}"))?;
     let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
@@ -77,9 +93,13 @@ fn run(limits: jail::Limits) -> Result<(), String> {
         // A monitor that has gone is noticed at the end.
         let _ = tell(&socket, &Report::Phase(phase), &[]);
     };
-    match bake(&engine, &module, &order.recipe, order.image, progress) {
+    match bake_beside(&engine, &module, &order.recipe, folders, order.image, progress) {
         Ok(baked) => done(&socket, baked),
-        Err(error) => tell(&socket, &Report::Refused(error.to_string()), &[]),
+        Err(error) => {
+            let mut reason = error.to_string();
+            reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+            tell(&socket, &Report::Refused(reason), &[])
+        }
     }
 }
 
@@ -89,22 +109,34 @@ fn done(socket: &Socket, baked: Baked) -> Result<(), String> {
     if let Some(image) = &baked.image {
         files.push(sealed("image", image)?);
     }
-    tell(socket, &Report::Done { phases: baked.phases, log: baked.log }, &files)
+    let log = within(baked.log, MAX_LOG_BYTES);
+    tell(socket, &Report::Done { phases: baked.phases, log }, &files)
 }
 
-fn tell(socket: &Socket, report: &Report, files: &[Memfd]) -> Result<(), String> {
+/// The first lines, up to so many bytes, and a line that says how many are missing.
+fn within(mut lines: Vec<String>, bytes: usize) -> Vec<String> {
+    let mut left = bytes;
+    let mut fits = |line: &String| {
+        let fits = line.len() <= left;
+        left = left.saturating_sub(line.len());
+        fits
+    };
+    let kept = lines.iter().take_while(|line| fits(line)).count();
+    let missing = lines.len() - kept;
+    if missing > 0 {
+        lines.truncate(kept);
+        lines.push(format!("({missing} more lines: a bake tells {bytes} bytes of them)"));
+    }
+    lines
+}
+
+fn tell(socket: &Socket, report: &Report, files: &[File]) -> Result<(), String> {
     let bytes = serde_json::to_vec(report).map_err(|error| error.to_string())?;
-    let descriptors: Vec<_> = files.iter().map(|file| file.as_file().as_fd()).collect();
-    socket.send(&bytes, &descriptors).map_err(|error| error.to_string())
+    let descriptors: Vec<_> = files.iter().map(AsFd::as_fd).collect();
+    socket.send_parcel(&bytes, &descriptors).map_err(|error| error.to_string())
 }
 
 /// A memory file that nobody changes any more.
-fn sealed(name: &str, bytes: &[u8]) -> Result<Memfd, String> {
-    let failed = |error: &dyn std::fmt::Display| format!("no memory file for the {name}: {error}");
-    let options = MemfdOptions::default().allow_sealing(true).close_on_exec(true);
-    let file = options.create(name).map_err(|error| failed(&error))?;
-    file.as_file().write_all(bytes).map_err(|error| failed(&error))?;
-    let seals = [FileSeal::SealShrink, FileSeal::SealGrow, FileSeal::SealWrite, FileSeal::SealSeal];
-    file.add_seals(&seals).map_err(|error| failed(&error))?;
-    Ok(file)
+fn sealed(name: &str, bytes: &[u8]) -> Result<File, String> {
+    memory::sealed(name, bytes).map_err(|error| format!("no memory file for the {name}: {error}"))
 }

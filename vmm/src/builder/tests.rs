@@ -5,6 +5,7 @@ use std::process::Command;
 use super::{BakeLimits, Recipe, bake};
 use crate::cell::tests::{built, guest};
 use crate::cell::{Limits, Ticker};
+use crate::control::FolderHead;
 use crate::engine;
 
 /// Set for the process that bakes once more: the guest's name, then where the image goes.
@@ -124,6 +125,49 @@ fn a_module_may_declare_no_more_memory_than_its_function_may_use() {
     let message = bake_text(text).unwrap_err();
     assert!(message.contains("at most 64") && message.contains("found 65"), "{message}");
     bake_text(&text.replace("65", "64")).unwrap();
+}
+
+#[test]
+fn a_recipe_names_all_that_an_image_depends_on() {
+    let module = [1; 32];
+    let folder = |guest: &str, read_only| FolderHead { guest: guest.to_owned(), read_only };
+    let of = |args: &[&str], warm: &[&str], folders: &[FolderHead]| Recipe {
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+        warm: warm.iter().map(|input| input.as_bytes().to_vec()).collect(),
+        folders: folders.to_vec(),
+        ..quick()
+    };
+    let recipes = [
+        of(&[], &[], &[]),
+        of(&["a"], &[], &[]),
+        of(&[], &["a"], &[]),
+        of(&[], &[], &[folder("a", true)]),
+        of(&[], &[], &[folder("a", false)]),
+        of(&[], &[], &[folder("b", true)]),
+        of(&[], &[], &[folder("a", true), folder("b", true)]),
+        Recipe { limits: BakeLimits::default(), ..quick() },
+    ];
+    let mut ids: Vec<_> = recipes.iter().map(|recipe| recipe.id(&module)).collect();
+    ids.push(recipes[0].id(&[2; 32]));
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len());
+    // The time that it may take and the tenant change nothing in its name.
+    let mut other = of(&[], &[], &[]);
+    other.limits.initialise_ms += 1;
+    other.tenant_secret = [9; 32];
+    assert_eq!(other.id(&module), ids[0]);
+    // A recipe travels to its builder as it is.
+    let carried: Recipe =
+        serde_json::from_str(&serde_json::to_string(&recipes[2]).unwrap()).unwrap();
+    assert_eq!(carried.id(&module), ids[2]);
+}
+
+#[test]
+fn the_engine_of_a_recipe_is_the_one_in_use() {
+    let manifest = include_str!("../../../Cargo.toml");
+    let named = super::bake::ENGINE.trim_start_matches("wasmtime ");
+    let expected = format!("wasmtime = {{ version = \"{named}.");
+    assert!(manifest.contains(&expected), "expected {expected} in Cargo.toml");
 }
 
 #[test]

@@ -6,12 +6,12 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use faaslet_ring::{CellEnd, RingFds};
 use faaslet_sandbox::filter::Role;
 use faaslet_sandbox::jail::{self, Policy};
-use faaslet_sandbox::{Message, Socket, Strictness};
+use faaslet_sandbox::{Message, Socket, Strictness, parcel};
 use faaslet_snapshot::dirty::Pagemap;
 use faaslet_snapshot::image::Image;
 use faaslet_wasi::{Config, OpenFiles, Preopen};
@@ -30,6 +30,8 @@ pub const ROLE: &str = "__cell";
 
 /// Descriptors of each ring: its memory and its bell.
 const RING_DESCRIPTORS: usize = 2;
+/// Longest reason of a failure that is told.
+const MAX_REASON_BYTES: usize = 4 << 10;
 
 /// A cell that runs.
 struct Process {
@@ -68,7 +70,7 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     let jailed = jail::enter(&socket, &policy).map_err(|error| error.to_string())?;
     let missing = jailed.missing.iter().map(ToString::to_string).collect();
     let jail_us = micros(begun);
-    let message = socket.recv().map_err(|error| error.to_string())?;
+    let message = socket.recv_parcel(parcel::ANY).map_err(|error| error.to_string())?;
     let begun = Instant::now();
     let mut process = Process::start(socket, message, &pagemap)?;
     process.report(&Report::Ready { missing, jail_us, engine_us: micros(begun) })?;
@@ -111,10 +113,7 @@ impl Process {
     fn obey(&mut self) -> Result<(), String> {
         loop {
             // The monitor ends a cell by closing the socket.
-            let Ok(message) = self.socket.recv() else { return Ok(()) };
-            if message.bytes.is_empty() {
-                return Ok(());
-            }
+            let Ok(message) = self.socket.recv_parcel(parcel::ANY) else { return Ok(()) };
             let order =
                 serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
             let mut descriptors = message.descriptors.into_iter();
@@ -126,16 +125,16 @@ impl Process {
                         Ok([artefact_us, image_us]) => {
                             Report::Added { number, artefact_us, image_us }
                         }
-                        Err(message) => Report::Failed { number, message },
+                        Err(message) => failed(number, message),
                     };
                     self.report(&report)?;
                 }
                 Order::Settings { number, settings } => {
-                    let settings = Arc::new(config(settings, &mut descriptors)?);
-                    if let Some(function) = self.functions.get(&number) {
-                        function.set_settings(settings);
-                    }
-                    self.report(&Report::Changed { number })?;
+                    let report = match self.change(number, settings, &mut descriptors) {
+                        Ok(()) => Report::Changed { number },
+                        Err(message) => failed(number, message),
+                    };
+                    self.report(&report)?;
                 }
                 Order::Remove { number } => {
                     self.functions.remove(&number);
@@ -143,6 +142,19 @@ impl Process {
                 }
             }
         }
+    }
+
+    fn change(
+        &self,
+        number: u32,
+        settings: SettingsHead,
+        descriptors: &mut impl Iterator<Item = OwnedFd>,
+    ) -> Result<(), String> {
+        // One that is unknown was replaced meanwhile, and its successor has the new ones.
+        let Some(function) = self.functions.get(&number) else { return Ok(()) };
+        let settings = config(settings, descriptors, function.image.as_deref())?;
+        function.set_settings(Arc::new(settings));
+        Ok(())
     }
 
     fn post(&self, post: impl Fn() -> Post) {
@@ -174,12 +186,7 @@ impl Process {
             }
         };
         let image_us = micros(begun);
-        let mut settings = config(head.settings, descriptors)?;
-        if let Some(image) = &image {
-            let files =
-                OpenFiles::decode(image.head().files()).map_err(|error| error.to_string())?;
-            settings = settings.with_open_files(files);
-        }
+        let settings = config(head.settings, descriptors, image.as_deref())?;
         let begun = Instant::now();
         let module = engine::load(&self.engine, File::from(artefact));
         let module = module.map_err(|error| error.to_string())?;
@@ -217,21 +224,37 @@ fn rings(descriptors: Vec<OwnedFd>, workers: usize) -> Result<Vec<CellEnd>, Stri
     }
     let mut descriptors = descriptors.into_iter();
     let mut rings = Vec::with_capacity(workers);
+    let one_core = thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
     while let (Some(memory), Some(bell)) = (descriptors.next(), descriptors.next()) {
         let ring = CellEnd::attach(RingFds { memory, bell });
-        rings.push(ring.map_err(|error| error.to_string())?);
+        let mut ring = ring.map_err(|error| error.to_string())?;
+        if one_core {
+            // Whoever should be looked for needs the core to come.
+            ring.set_spin(Duration::ZERO);
+        }
+        rings.push(ring);
     }
     Ok(rings)
 }
 
+fn failed(number: u32, mut message: String) -> Report {
+    message.truncate(message.floor_char_boundary(MAX_REASON_BYTES));
+    Report::Failed { number, message }
+}
+
+/// What calls of a function are given; the files that were open in its image are among it.
 fn config(
     head: SettingsHead,
     descriptors: &mut impl Iterator<Item = OwnedFd>,
+    image: Option<&Image>,
 ) -> Result<Config, String> {
     let mut folders = Vec::with_capacity(head.folders.len());
     for folder in head.folders {
         let descriptor = descriptors.next().ok_or("a folder's descriptor is missing")?;
         folders.push(Preopen::new(folder.guest, descriptor, folder.read_only));
     }
-    Config::new(&head.args, &head.env, folders).map_err(|error| error.to_string())
+    let config = Config::new(&head.args, &head.env, folders).map_err(|error| error.to_string())?;
+    let Some(image) = image else { return Ok(config) };
+    let files = OpenFiles::decode(image.head().files()).map_err(|error| error.to_string())?;
+    Ok(config.with_open_files(files))
 }

@@ -6,9 +6,14 @@ use std::time::Duration;
 
 use super::exit::{Code, Failure};
 use super::manifest::{self, Settings};
+<<<<<<< HEAD
 use super::{parse, peers};
 use crate::monitor::Config;
 use crate::monitor::state::PeersConfig;
+=======
+use super::parse;
+use crate::monitor::{Config, MAX_WORKERS};
+>>>>>>> state
 
 /// Settings of a monitor, as flags or environment give them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -49,6 +54,7 @@ pub struct Flags {
     /// Versions of a function that are kept beside the current one
     #[arg(long, env = "FAASLET_KEEP_VERSIONS")]
     pub keep_versions: Option<usize>,
+<<<<<<< HEAD
     /// Most memory for state, of all tenants
     #[arg(long, env = "FAASLET_STATE_MEMORY", value_parser = parse::size)]
     pub state_memory: Option<u64>,
@@ -70,6 +76,14 @@ pub struct Flags {
     /// Its keys, made by `faaslet peers init` [default: `peer` in the monitor's folder]
     #[arg(long, env = "FAASLET_PEER_KEYS", value_name = "FOLDER")]
     pub peer_keys: Option<PathBuf>,
+=======
+    /// Most bytes of modules, code and images on disk; old versions go to keep within it
+    #[arg(long, env = "FAASLET_DISK_BUDGET", value_parser = parse::size, value_name = "SIZE")]
+    pub disk_budget: Option<u64>,
+    /// Most bytes of a tenant's uploads that no function uses [default: 1G]
+    #[arg(long, env = "FAASLET_UPLOAD_QUOTA", value_parser = parse::size, value_name = "SIZE")]
+    pub upload_quota: Option<u64>,
+>>>>>>> state
     /// Keep the processor awake: faster answers, more power
     #[arg(long, env = "FAASLET_LOW_LATENCY")]
     pub low_latency: bool,
@@ -90,6 +104,7 @@ impl From<Settings> for Flags {
             cell_memory: file.cell_memory,
             builder_memory: file.builder_memory,
             keep_versions: file.keep_versions,
+<<<<<<< HEAD
             state_memory: file.state_memory,
             state_memory_per_tenant: file.state_memory_per_tenant,
             state_values_per_tenant: file.state_values_per_tenant,
@@ -97,6 +112,10 @@ impl From<Settings> for Flags {
             host: file.host,
             peer_listen: file.peer_listen,
             peer_keys: file.peer_keys,
+=======
+            disk_budget: file.disk_budget,
+            upload_quota: file.upload_quota,
+>>>>>>> state
             low_latency: file.low_latency,
         }
     }
@@ -144,9 +163,14 @@ impl Flags {
         set(&mut config.cell_memory_bytes, self.cell_memory);
         set(&mut config.builder_memory_bytes, self.builder_memory);
         set(&mut config.keep_versions, self.keep_versions);
+<<<<<<< HEAD
         set(&mut config.state.bytes, self.state_memory);
         set(&mut config.state.bytes_per_tenant, self.state_memory_per_tenant);
         set(&mut config.state.values_per_tenant, self.state_values_per_tenant);
+=======
+        config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
+        set(&mut config.upload_quota_bytes, self.upload_quota);
+>>>>>>> state
         config.low_latency |= self.low_latency;
     }
 }
@@ -160,7 +184,7 @@ fn read(path: &Path) -> Result<Flags, Failure> {
 }
 
 fn check(config: &Config) -> Result<(), Failure> {
-    let counts = [("workers", config.workers, 64), ("slots", config.slots, 16_384)];
+    let counts = [("workers", config.workers, MAX_WORKERS), ("slots", config.slots, 16_384)];
     for (name, found, most) in counts {
         if found == 0 || found > most {
             let what = format!("expected 1 to {most} {name}; found {found}; change --{name}");
@@ -183,12 +207,15 @@ mod tests {
 
     #[test]
     fn flags_go_over_the_file_and_the_file_over_defaults() {
-        let (_dir, path) = file("workers = 3\nslots = 100\ntimeout = \"5s\"\nlow-latency = true\n");
+        let (_dir, path) = file(
+            "workers = 3\nslots = 100\ntimeout = \"5s\"\nlow-latency = true\ndisk-budget = \"2G\"\n",
+        );
         let flags = Flags { config: Some(path), workers: Some(2), ..Flags::default() };
         let config = flags.config("/nowhere".into()).unwrap();
         assert_eq!((config.workers, config.slots), (2, 100));
         assert_eq!(config.timeout, Duration::from_secs(5));
         assert!(config.low_latency);
+        assert_eq!(config.disk_budget_bytes, Some(2 << 30));
         assert_eq!(config.drain, Config::new("/".into()).drain);
     }
 

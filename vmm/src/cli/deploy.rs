@@ -42,13 +42,13 @@ pub struct Deploy {
     /// Faaslets of it that run at the same time
     #[arg(long)]
     concurrency: Option<u32>,
-    /// Environment, as NAME=VALUE
+    /// Environment, as NAME=VALUE; replaces all of it, and none given leaves it as it is
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::pair)]
     env: Vec<(String, String)>,
-    /// A secret from a file, as NAME=FILE
+    /// A secret from a file, as NAME=FILE; replaces all secrets, and none given leaves them
     #[arg(long, value_name = "NAME=FILE", value_parser = parse::pair)]
     secret_file: Vec<(String, String)>,
-    /// A folder that the operator granted, by the name that the guest sees
+    /// A folder that the operator granted, by the name that the guest sees; there at the bake too
     #[arg(long = "dir", value_name = "GUEST")]
     folders: Vec<String>,
     /// An input to run before the image is taken

@@ -71,7 +71,9 @@ pub struct Removal {
     id: String,
 }
 
-/// Remove what no version needs: old versions beyond those kept, and files that nobody names.
+/// Remove what no version needs: old versions beyond those kept (`up --keep-versions`), files that
+/// nobody has named for an hour, and, over `up --disk-budget`, more old versions, the oldest first.
+/// The monitor does this by itself after each deployment and every ten minutes.
 #[derive(Debug, clap::Args)]
 pub struct Gc {
     /// Only say what would go

@@ -9,13 +9,12 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::{Buf, Bytes};
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::auth::{Acting, Function};
 use super::{App, body, stream};
 use crate::api::{DeployEvent, DeployRequest, ModuleInfo, Problem};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Turn};
 
 /// Largest module.
 pub(super) const MAX_MODULE_BYTES: usize = 256 << 20;
@@ -29,11 +28,11 @@ const MAX_EVENTS: usize = 1024;
 /// POST `/v1/modules`: the module goes to the disk as it comes.
 pub(super) async fn upload(
     State(app): State<App>,
-    _tenant: Acting,
+    tenant: Acting,
     body: Body,
 ) -> Result<Json<ModuleInfo>, Problem> {
     let monitor = Arc::clone(app.monitor());
-    let put = move |parts: &mut dyn Read| monitor.put_module(parts);
+    let put = move |parts: &mut dyn Read| monitor.put_module(&tenant.0, parts);
     let module = received(body, MAX_MODULE_BYTES, put).await??;
     Ok(Json(ModuleInfo { module: module.to_string() }))
 }
@@ -105,16 +104,18 @@ pub(super) async fn deploy(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let request: DeployRequest =
-        body::json(body, &headers, MAX_DEPLOY_BYTES, &app.0.bodies).await?;
     if app.monitor().draining() {
         return Err(Problem::shutting_down("the monitor is about to stop"));
     }
+    // Before the body is read, which may be long.
+    let turn = app.monitor().turn(function.0.tenant.as_str())?;
+    let (request, held) = body::held_json(body, &headers, MAX_DEPLOY_BYTES, &app.0.bodies).await?;
     let (events, receive) = mpsc::channel(MAX_EVENTS);
-    let (monitor, runtime) = (Arc::clone(app.monitor()), Handle::current());
+    let monitor = Arc::clone(app.monitor());
     // It goes on when the client has gone: what it makes serves the next attempt.
-    tokio::task::spawn_blocking(move || {
-        runtime.block_on(bake(&monitor, function, request, &events));
+    tokio::spawn(async move {
+        bake(&monitor, turn, function, request, &events).await;
+        drop(held);
     });
     Ok(stream::respond(futures_util::stream::unfold(receive, |mut receive| async {
         let event = receive.recv().await?;
@@ -124,6 +125,7 @@ pub(super) async fn deploy(
 
 async fn bake(
     monitor: &Arc<Monitor>,
+    turn: Turn,
     Function(function): Function,
     request: DeployRequest,
     events: &mpsc::Sender<DeployEvent>,
@@ -133,7 +135,7 @@ async fn bake(
         // A client that reads slowly misses lines of progress, and never the end.
         let _ = events.try_send(event);
     };
-    let last = match monitor.deploy(function, request, &tell).await {
+    let last = match monitor.deploy(turn, function, request, &tell).await {
         Ok(info) => {
             tracing::info!(function = name, version = info.version, "deployed");
             DeployEvent::Deployed(info)

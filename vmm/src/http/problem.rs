@@ -10,8 +10,14 @@ use faaslet_store::{
 };
 
 use crate::api::Problem;
+<<<<<<< HEAD
 use crate::monitor::state::OutsideError;
 use crate::monitor::{AdminError, DeployError, LoadError, ModuleError, StoreError};
+=======
+use crate::monitor::{
+    AdminError, Busy, DeployError, LoadError, ModuleError, OverBudget, StoreError,
+};
+>>>>>>> state
 
 /// When a refused call may be tried again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -73,6 +79,10 @@ impl IntoResponse for Problem {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS);
             }
+            // What is left of the body is not worth reading to its end for another request.
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
@@ -133,9 +143,9 @@ impl From<TenantError> for Problem {
             TenantError::Unknown(_)
             | TenantError::NotGranted { .. }
             | TenantError::UnknownToken(_) => Self::not_found(text),
-            TenantError::TooManyGrants(_) | TenantError::TooManyTokens { .. } => {
-                Self::refused(text)
-            }
+            TenantError::TooManyGrants(_)
+            | TenantError::TooManyTokens { .. }
+            | TenantError::Nested { .. } => Self::refused(text),
             TenantError::Random(_) | TenantError::Db(_) => internal(&text),
         }
     }
@@ -157,8 +167,24 @@ impl From<ModuleError> for Problem {
     fn from(error: ModuleError) -> Self {
         match error {
             ModuleError::Put(error) => error.into(),
-            ModuleError::TooLarge { .. } => Self::too_large(error.to_string()),
+            ModuleError::Quota { .. } => Self::disk_full(error.to_string()),
+            ModuleError::OverBudget(error) => error.into(),
         }
+    }
+}
+
+impl From<OverBudget> for Problem {
+    fn from(error: OverBudget) -> Self {
+        match error {
+            OverBudget::Full { .. } => Self::disk_full(error.to_string()),
+            OverBudget::Gc(error) => internal(&error),
+        }
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        Self::overloaded(busy.to_string())
     }
 }
 
@@ -223,7 +249,14 @@ impl From<DeployError> for Problem {
             DeployError::Store(error) => error.into(),
             DeployError::Put(error) => error.into(),
             DeployError::Record(RecordError::UnknownTenant(_)) => Self::not_found(text),
-            DeployError::Build(_) | DeployError::Record(_) => Self::refused(text),
+            DeployError::Busy(busy) => busy.into(),
+            DeployError::OverBudget(error) => error.into(),
+            DeployError::Build(_)
+            | DeployError::Record(_)
+            | DeployError::Folder(LoadError::NotGranted(_) | LoadError::Folder(_)) => {
+                Self::refused(text)
+            }
+            DeployError::Folder(error) => internal(&error),
             DeployError::Image(_) | DeployError::System(_) => internal(&text),
         }
     }

@@ -6,13 +6,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use faaslet_store::{
-    BlobKind, FunctionName, GcError, GcRule, Grant, Name, Role, Settings, TenantLimits,
-};
+use faaslet_sandbox::folder::settled;
+use faaslet_store::{BlobKind, FunctionName, GcError, Grant, Name, Role, Settings, TenantLimits};
 
 use super::functions::Deployed;
 use super::link::CellError;
 use super::load::{self, LoadError};
+use super::lock::lock;
 use super::{
     ADMIN_TOKEN_FILE, DEFAULT_TENANT, DEFAULT_TOKEN_FILE, Monitor, StartError, StoreError,
 };
@@ -118,6 +118,7 @@ impl Monitor {
     /// When there is no such tenant.
     pub fn remove_tenant(&self, name: &str) -> Result<(), AdminError> {
         let name = Name::new(name).map_err(StoreError::from)?;
+        let _change = lock(&self.changes);
         self.store.remove_tenant(&name).map_err(StoreError::from)?;
         let tenant = self.functions.remove_tenant(name.as_str());
         if let Some(link) = tenant.and_then(|tenant| tenant.current()) {
@@ -146,6 +147,8 @@ impl Monitor {
     /// When there is no such tenant, or the text is no grant.
     pub fn grant(&self, tenant: &str, grant: Grant) -> Result<(), AdminError> {
         let name = Name::new(tenant).map_err(StoreError::from)?;
+        let host = settled(&grant.host).map_err(LoadError::from)?;
+        let grant = Grant { host, ..grant };
         Ok(self.store.grant(&name, grant).map_err(StoreError::from)?)
     }
 
@@ -226,6 +229,7 @@ impl Monitor {
     /// # Errors
     /// When there is no such function or version.
     pub fn rollback(self: &Arc<Self>, function: FunctionName, to: u64) -> Result<(), AdminError> {
+        let _change = lock(&self.changes);
         self.store.rollback(&function, to).map_err(StoreError::from)?;
         let version = self.store.current(&function).map_err(StoreError::from)?;
         self.activate(function, version);
@@ -237,6 +241,7 @@ impl Monitor {
     /// # Errors
     /// When there is no such function.
     pub fn remove_function(self: &Arc<Self>, function: &FunctionName) -> Result<(), AdminError> {
+        let _change = lock(&self.changes);
         self.store.remove_function(function).map_err(StoreError::from)?;
         let (tenant, name) = (function.tenant.as_str(), function.name.as_str());
         if let Some(deployed) = self.functions.remove(tenant, name) {
@@ -256,7 +261,10 @@ impl Monitor {
         function: &FunctionName,
         settings: Settings,
     ) -> Result<(), AdminError> {
-        self.store.set_settings(function, &settings).map_err(StoreError::from)?;
+        {
+            let _change = lock(&self.changes);
+            self.store.set_settings(function, &settings).map_err(StoreError::from)?;
+        }
         let (tenant, name) = (function.tenant.as_str(), function.name.as_str());
         let deployed = self.functions.get(tenant, name);
         let deployed = deployed.ok_or_else(|| AdminError::NoFunction(name.to_owned()))?;
@@ -275,7 +283,7 @@ impl Monitor {
     /// # Errors
     /// When the store cannot be read or written.
     pub fn gc(&self, dry_run: bool) -> Result<GcInfo, AdminError> {
-        let rule = GcRule { old_versions: self.config.keep_versions, ..GcRule::default() };
+        let rule = self.gc_rule();
         let plan = if dry_run { self.store.gc_plan(&rule)? } else { self.store.gc(&rule)? };
         Ok(GcInfo {
             versions: plan.versions.len() as u64,

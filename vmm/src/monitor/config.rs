@@ -10,6 +10,11 @@ use crate::cell::Limits;
 /// Longest deadline that a call may have.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// Most worker threads of a cell.
+pub const MAX_WORKERS: usize = 64;
+/// Longest initialisation that a deployment may ask for.
+pub const MAX_INITIALISE: Duration = Duration::from_secs(600);
+
 /// See the module's documentation.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -37,6 +42,10 @@ pub struct Config {
     pub cell_memory_bytes: u64,
     /// Most memory of a builder's cgroup, in bytes.
     pub builder_memory_bytes: u64,
+    /// Most bytes of all files of the store; old versions go to keep within it.
+    pub disk_budget_bytes: Option<u64>,
+    /// Most bytes of a tenant's uploads that no version of a function names.
+    pub upload_quota_bytes: u64,
     /// How long calls may take to end at shutdown.
     pub drain: Duration,
     /// Keep the processor awake: lower latency, more power.
@@ -64,6 +73,8 @@ impl Config {
             keep_versions: 3,
             cell_memory_bytes: 8 << 30,
             builder_memory_bytes: 8 << 30,
+            disk_budget_bytes: None,
+            upload_quota_bytes: 1 << 30,
             drain: Duration::from_secs(30),
             low_latency: false,
             state: StateBounds::default(),

@@ -6,58 +6,37 @@
 //!                                            functions ◄─────┘
 //! ```
 //!
-//! What an earlier bake of the same recipe made serves again, also after a restart: files are
-//! found by labels, which are hashes of all that they depend on.
+//! What an earlier bake of the same recipe made serves the same tenant again, also after a restart:
+//! files are found by labels, which are hashes of all that they depend on and of the tenant's
+//! secret. Nothing that a builder made for one tenant reaches another, as the guest's code could
+//! have been in command of it. A bake with folders always runs: what is in them is in no label.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
-use std::sync::{Arc, Mutex, Weak};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use faaslet_sandbox::cgroup;
 use faaslet_snapshot::image::{Head, OpenError};
 use faaslet_store::{
     BlobKind, Deployment, FunctionName, Hash, ImageRef, Mode as StoreMode, PutError, Secret,
     Settings,
 };
-use tokio::sync::Mutex as AsyncMutex;
 
-use super::builders::{self, BuildError, Built};
+use super::bakes::{Busy, Turn};
+use super::builders::{self, Bake, BuildError, Built};
+use super::config::{MAX_INITIALISE, MAX_TIMEOUT};
+use super::disk::OverBudget;
 use super::functions::Deployed;
-use super::load::LoadError;
 use super::lock::lock;
 use super::stats::Stats;
-use super::{Monitor, StoreError};
+use super::{Monitor, StoreError, blocking, load};
 use crate::api::{DeployEvent, DeployRequest, DeployedInfo};
-use crate::builder::{BakeLimits, Phase, Recipe};
+use crate::builder::{BAKE_VERSION, BakeLimits, Phase, Recipe};
 use crate::cell::{Limits, Mode};
 
-/// Changes when the rewrite or the image contents change, so that older files do not serve.
-const BAKE_VERSION: &str = "1";
-/// Processes and threads of a builder.
-const BUILDER_PIDS: u32 = 64;
 /// Bytes of all warm-up inputs of a deployment.
 pub const MAX_WARM_BYTES: usize = 16 << 20;
-
-/// Recipes that are being baked now; held while it lasts.
-#[derive(Default)]
-pub(super) struct Bakes(Mutex<HashMap<Hash, Weak<AsyncMutex<()>>>>);
-
-impl Bakes {
-    /// The lock of a recipe.
-    fn of(&self, recipe: Hash) -> Arc<AsyncMutex<()>> {
-        let mut bakes = lock(&self.0);
-        bakes.retain(|_, bake| bake.strong_count() > 0);
-        if let Some(bake) = bakes.get(&recipe).and_then(Weak::upgrade) {
-            return bake;
-        }
-        let bake = Arc::new(AsyncMutex::new(()));
-        bakes.insert(recipe, Arc::downgrade(&bake));
-        bake
-    }
-}
 
 /// Why a module was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +44,18 @@ pub enum ModuleError {
     /// The store.
     #[error(transparent)]
     Put(#[from] PutError),
-    /// It is too large.
-    #[error("expected a module of at most {limit} bytes; found more; leave unused code out")]
-    TooLarge {
+    /// The tenant has uploaded too much that it does not use.
+    #[error(
+        "expected at most {quota} bytes of uploads that no function uses; this one is over that; \
+         deploy what you upload, or wait until a collection has taken it"
+    )]
+    Quota {
         /// The limit.
-        limit: usize,
+        quota: u64,
     },
+    /// The store is full.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
 }
 
 /// Why a deployment failed; nothing has changed.
@@ -94,6 +79,15 @@ pub enum DeployError {
     /// The request.
     #[error("{0}")]
     Request(String),
+    /// A folder.
+    #[error(transparent)]
+    Folder(#[from] load::LoadError),
+    /// Too many at once.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The store is full.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     /// A system call.
     #[error("cannot deploy: {0}")]
     System(#[from] std::io::Error),
@@ -107,149 +101,194 @@ struct Files {
     phases: Vec<(Phase, Duration)>,
 }
 
+/// A deployment that was checked.
+struct Order {
+    function: FunctionName,
+    request: DeployRequest,
+    module: Hash,
+    recipe: Recipe,
+    folders: Vec<OwnedFd>,
+    labels: Labels,
+}
+
+impl Order {
+    fn image(&self) -> bool {
+        self.request.mode == Mode::Fork
+    }
+}
+
+/// What an earlier bake of a recipe left.
+enum Earlier {
+    All(Files),
+    /// One that was imported, or outlived its code.
+    Image(ImageRef),
+    Nothing,
+}
+
 impl Monitor {
-    /// Keeps an uploaded module; it is collected unless it is deployed.
+    /// A turn to deploy a function of this tenant, or the reason why there is none now.
     ///
     /// # Errors
-    /// See [`ModuleError`].
-    pub fn put_module(&self, module: &mut dyn Read) -> Result<Hash, ModuleError> {
-        Ok(self.store.put_blob(BlobKind::Module, None, module)?)
+    /// When too many deployments are under way.
+    pub fn turn(&self, tenant: &str) -> Result<Turn, Busy> {
+        self.bakes.turn(tenant, &self.groups.builders(tenant))
     }
 
     /// Bakes a module and lets calls reach it; an earlier version goes on with the calls that it
-    /// has begun. Call it from a task of a runtime that may block.
+    /// has begun.
     ///
     /// # Errors
     /// See [`DeployError`].
     pub async fn deploy(
         self: &Arc<Self>,
+        turn: Turn,
         function: FunctionName,
         request: DeployRequest,
         events: &(dyn Fn(DeployEvent) + Send + Sync),
     ) -> Result<DeployedInfo, DeployError> {
-        let module: Hash = request.module.parse().map_err(|_| {
-            DeployError::Request(format!(
-                "expected the hash of an uploaded module; found {:?}",
-                request.module
-            ))
-        })?;
-        let recipe = self.recipe(&function, &request)?;
-        let image = request.mode == Mode::Fork;
-        let files = self.files(module, &recipe, image, events).await?;
+        let monitor = Arc::clone(self);
+        let order = blocking(move || {
+            monitor.make_room()?;
+            monitor.order(function, request)
+        });
+        let order = Arc::new(order.await??);
+        let files = self.files(&turn, &order, events).await?;
         events(DeployEvent::Store);
-        let deployment = self.deployment(module, &request, &files);
-        let version = self.record(&function, &deployment, &request)?;
-        let info = self.info(&function, version.version, &files);
-        self.activate(function, version);
+        let monitor = Arc::clone(self);
+        let info = blocking(move || monitor.record(&order, &files)).await??;
+        self.collect.notify_one();
         Ok(info)
     }
 
-    fn recipe(
-        &self,
-        function: &FunctionName,
-        request: &DeployRequest,
-    ) -> Result<Recipe, DeployError> {
+    /// Checks a request, and opens what it needs.
+    fn order(&self, function: FunctionName, request: DeployRequest) -> Result<Order, DeployError> {
+        let expected =
+            format!("expected the hash of an uploaded module; found {:?}", request.module);
+        let module: Hash = request.module.parse().map_err(|_| DeployError::Request(expected))?;
+        self.check(&request)?;
+        let (heads, folders) = if request.mode == Mode::Fork {
+            load::folders(self, &function.tenant, &request.folders)?
+        } else {
+            (Vec::new(), Vec::new())
+        };
         let secret = self.store.tenant_secret(&function.tenant).map_err(StoreError::from)?;
-        let mut warm = Vec::with_capacity(request.warm.len());
-        for input in &request.warm {
-            let bytes = BASE64_STANDARD.decode(input).map_err(|error| {
-                DeployError::Request(format!("expected warm-up inputs in base64; {error}"))
-            })?;
-            warm.push(bytes);
-        }
-        if warm.iter().map(Vec::len).sum::<usize>() > MAX_WARM_BYTES {
-            return Err(DeployError::Request(format!(
-                "expected at most {MAX_WARM_BYTES} bytes of warm-up inputs; found more; give fewer"
-            )));
-        }
-        let memory_bytes =
-            request.memory_bytes.map_or(self.config.limits.memory_bytes, |b| b as usize);
-        let function = Limits { memory_bytes, ..self.config.limits };
-        let limits = BakeLimits { function, ..BakeLimits::default() };
-        let initialise_ms = request.initialise_ms.unwrap_or(limits.initialise_ms);
-        Ok(Recipe {
+        let default = BakeLimits::default();
+        let recipe = Recipe {
             tenant_secret: secret.0,
             args: request.args.clone(),
-            warm,
-            limits: BakeLimits { initialise_ms, ..limits },
-        })
+            warm: warm_inputs(&request.warm)?,
+            folders: heads,
+            limits: BakeLimits {
+                initialise_ms: request.initialise_ms.unwrap_or(default.initialise_ms),
+                function: Limits {
+                    memory_bytes: self.memory_bytes(&request) as usize,
+                    ..self.config.limits
+                },
+            },
+        };
+        let labels = self.labels(module, &recipe);
+        Ok(Order { function, request, module, recipe, folders, labels })
+    }
+
+    /// Checks numbers against what the operator allows.
+    fn check(&self, request: &DeployRequest) -> Result<(), DeployError> {
+        let config = &self.config;
+        let most_memory = config.cell_memory_bytes.min(config.builder_memory_bytes);
+        let milliseconds = |time: Duration| time.as_millis() as u64;
+        let numbers = [
+            ("bytes of memory", request.memory_bytes, most_memory),
+            ("milliseconds of initialisation", request.initialise_ms, milliseconds(MAX_INITIALISE)),
+            ("milliseconds of a call", request.timeout_ms, milliseconds(MAX_TIMEOUT)),
+            ("calls at once", request.concurrency.map(u64::from), u64::from(u32::MAX)),
+        ];
+        for (what, found, most) in numbers {
+            let Some(found) = found else { continue };
+            if found == 0 || found > most {
+                return Err(DeployError::Request(format!(
+                    "expected 1 to {most} {what}; found {found}; ask for less, or the operator for \
+                     more"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn memory_bytes(&self, request: &DeployRequest) -> u64 {
+        request.memory_bytes.unwrap_or(self.config.limits.memory_bytes as u64)
     }
 
     /// Plan, artefact and image of a recipe, from an earlier bake or a new one.
     async fn files(
         self: &Arc<Self>,
-        module: Hash,
-        recipe: &Recipe,
-        image: bool,
+        turn: &Turn,
+        order: &Arc<Order>,
         events: &(dyn Fn(DeployEvent) + Send + Sync),
     ) -> Result<Files, DeployError> {
-        let labels = self.labels(module, recipe);
-        let bake = self.bakes.of(labels.image);
+        let bake = self.bakes.recipe(order.labels.image);
         let _once = bake.lock().await;
-        if let Some(files) = self.earlier(&labels, image)? {
-            return Ok(files);
-        }
-        let progress = |phase| events(DeployEvent::Phase { phase });
-        let built = self.build(module, recipe, image, progress).await?;
+        let (monitor, ordered) = (Arc::clone(self), Arc::clone(order));
+        let image = match blocking(move || monitor.earlier(&ordered)).await?? {
+            Earlier::All(files) => return Ok(files),
+            Earlier::Image(image) => Some(image),
+            Earlier::Nothing => None,
+        };
+        let module = self.open_blob(BlobKind::Module, order.module)?;
+        let bake = Bake {
+            group: turn.group(),
+            module: &module,
+            recipe: &order.recipe,
+            image: order.image() && image.is_none(),
+            folders: &order.folders,
+        };
+        let built = builders::build(&bake, |phase| events(DeployEvent::Phase { phase })).await?;
         for line in &built.log {
             events(DeployEvent::Log { line: line.clone() });
         }
-        let monitor = Arc::clone(self);
-        let stored = tokio::task::spawn_blocking(move || monitor.keep(built, &labels));
-        stored.await.map_err(std::io::Error::other)?
+        let (monitor, ordered) = (Arc::clone(self), Arc::clone(order));
+        blocking(move || monitor.keep(built, image, &ordered.labels)).await?
     }
 
-    async fn build(
-        &self,
-        module: Hash,
-        recipe: &Recipe,
-        image: bool,
-        progress: impl Fn(Phase),
-    ) -> Result<Built, DeployError> {
-        let file = self.open_blob(BlobKind::Module, module)?;
-        let limits = cgroup::Limits {
-            cpu_weight: None,
-            cpu_quota_millis: None,
-            memory_max_bytes: Some(self.config.builder_memory_bytes),
-            pids_max: Some(BUILDER_PIDS),
-        };
-        let group = self.groups.builder();
-        let (name, cgroups) = (&group.name, &self.groups.cgroups);
-        Ok(builders::build(name, cgroups, &limits, &file, recipe, image, progress).await?)
-    }
-
-    /// What an earlier bake of this recipe made, if all of it is still there.
-    fn earlier(&self, labels: &Labels, image: bool) -> Result<Option<Files>, DeployError> {
+    /// What an earlier bake of this recipe made and is still there.
+    fn earlier(&self, order: &Order) -> Result<Earlier, DeployError> {
+        if !order.folders.is_empty() {
+            return Ok(Earlier::Nothing);
+        }
         let find = |kind, label| self.store.by_label(kind, label).map_err(StoreError::from);
-        let plan = find(BlobKind::Plan, labels.plan)?;
-        let artefact = find(BlobKind::Artefact, labels.artefact)?;
-        let (Some(plan), Some(artefact)) = (plan, artefact) else { return Ok(None) };
-        let image = match image {
-            false => None,
-            true => match find(BlobKind::Image, labels.image)? {
-                None => return Ok(None),
-                Some(blob) => {
-                    let file = self.open_blob(BlobKind::Image, blob)?;
-                    Some(ImageRef { id: image_id(&file)?, blob })
-                }
-            },
+        let image = match find(BlobKind::Image, order.labels.image)?.filter(|_| order.image()) {
+            Some(blob) => Some(self.image_ref(blob)?),
+            None => None,
         };
-        Ok(Some(Files { plan, artefact, image, phases: Vec::new() }))
+        let plan = find(BlobKind::Plan, order.labels.plan)?;
+        let artefact = find(BlobKind::Artefact, order.labels.artefact)?;
+        Ok(match (plan, artefact, image) {
+            (Some(plan), Some(artefact), image) if image.is_some() == order.image() => {
+                Earlier::All(Files { plan, artefact, image, phases: Vec::new() })
+            }
+            (_, _, Some(image)) => Earlier::Image(image),
+            _ => Earlier::Nothing,
+        })
     }
 
-    fn keep(&self, built: Built, labels: &Labels) -> Result<Files, DeployError> {
-        let put = |kind, label, mut file: File| -> Result<Hash, DeployError> {
-            std::io::Seek::rewind(&mut file)?;
-            let hash = self.store.put_blob(kind, None, &mut file)?;
+    /// The name of a stored image, read from what was stored.
+    fn image_ref(&self, blob: Hash) -> Result<ImageRef, DeployError> {
+        let head = Head::read(&self.open_blob(BlobKind::Image, blob)?)?;
+        Ok(ImageRef { id: Hash(*head.id().as_bytes()), blob })
+    }
+
+    fn keep(
+        &self,
+        built: Built,
+        image: Option<ImageRef>,
+        labels: &Labels,
+    ) -> Result<Files, DeployError> {
+        let put = |kind, label, file| -> Result<Hash, DeployError> {
+            let hash = self.put_file(kind, file)?;
             self.store.set_label(kind, label, hash).map_err(StoreError::from)?;
             Ok(hash)
         };
         let image = match built.image {
-            None => None,
-            Some(file) => {
-                let id = image_id(&file)?;
-                Some(ImageRef { id, blob: put(BlobKind::Image, labels.image, file)? })
-            }
+            None => image,
+            Some(file) => Some(self.image_ref(put(BlobKind::Image, labels.image, file)?)?),
         };
         Ok(Files {
             plan: put(BlobKind::Plan, labels.plan, built.plan)?,
@@ -259,18 +298,25 @@ impl Monitor {
         })
     }
 
-    fn deployment(&self, module: Hash, request: &DeployRequest, files: &Files) -> Deployment {
-        let config = &self.config;
+    /// Stores a file of a builder, whatever its position.
+    pub(super) fn put_file(&self, kind: BlobKind, mut file: File) -> Result<Hash, DeployError> {
+        std::io::Seek::rewind(&mut file)?;
+        Ok(self.store.put_blob(kind, None, &mut file)?)
+    }
+
+    fn deployment(&self, order: &Order, files: &Files) -> Deployment {
+        let (config, request) = (&self.config, &order.request);
         Deployment {
-            module,
+            module: order.module,
             artefact: files.artefact,
             plan: files.plan,
+            engine: self.engine,
             image: files.image,
             mode: match request.mode {
                 Mode::Fork => StoreMode::Fork,
                 Mode::Fresh => StoreMode::Fresh,
             },
-            memory_bytes: request.memory_bytes.unwrap_or(config.limits.memory_bytes as u64),
+            memory_bytes: self.memory_bytes(request),
             timeout_ms: request.timeout_ms.unwrap_or(config.timeout.as_millis() as u64),
             concurrency: request.concurrency.unwrap_or(config.limits.concurrency as u32),
             folders: request.folders.clone(),
@@ -278,22 +324,38 @@ impl Monitor {
         }
     }
 
-    fn record(
+    /// Makes the version durable and lets calls reach it.
+    fn record(self: &Arc<Self>, order: &Order, files: &Files) -> Result<DeployedInfo, DeployError> {
+        let (function, deployment) = (&order.function, self.deployment(order, files));
+        let _change = lock(&self.changes);
+        let settings = self.settings_after(function, &order.request)?;
+        let version = self.store.deploy(function, &deployment, settings.as_ref())?;
+        let version = self.store.version(function, version).map_err(StoreError::from)?;
+        let info = self.info(function, version.version, files);
+        self.activate(function.clone(), version);
+        Ok(info)
+    }
+
+    /// The settings of a function after a deployment: environment or secrets, whichever is given,
+    /// replace the ones before; what is not given stays.
+    fn settings_after(
         &self,
         function: &FunctionName,
-        deployment: &Deployment,
         request: &DeployRequest,
-    ) -> Result<faaslet_store::VersionInfo, DeployError> {
-        let settings = (!request.env.is_empty() || !request.secrets.is_empty()).then(|| Settings {
-            env: request.env.iter().cloned().collect(),
-            secrets: request
-                .secrets
-                .iter()
-                .map(|(k, v)| (k.clone(), Secret::new(v.clone())))
-                .collect(),
-        });
-        let version = self.store.deploy(function, deployment, settings.as_ref())?;
-        Ok(self.store.version(function, version).map_err(StoreError::from)?)
+    ) -> Result<Option<Settings>, StoreError> {
+        if request.env.is_empty() && request.secrets.is_empty() {
+            return Ok(None);
+        }
+        let mut settings = self.store.settings(function)?;
+        if !request.env.is_empty() {
+            settings.env = request.env.iter().cloned().collect();
+        }
+        if !request.secrets.is_empty() {
+            let secret =
+                |(name, value): &(String, String)| (name.clone(), Secret::new(value.clone()));
+            settings.secrets = request.secrets.iter().map(secret).collect();
+        }
+        Ok(Some(settings))
     }
 
     fn info(&self, function: &FunctionName, version: u64, files: &Files) -> DeployedInfo {
@@ -337,67 +399,55 @@ impl Monitor {
         });
     }
 
-    /// Sees to it that code for this processor is there.
-    pub(super) async fn fit_artefact(
-        self: &Arc<Self>,
-        deployed: &Deployed,
-    ) -> Result<(), LoadError> {
-        let module = deployed.deployment().module;
-        let label = self.artefact_label(module);
-        let there = self.store.by_label(BlobKind::Artefact, label).map_err(StoreError::from)?;
-        if there.is_some_and(|hash| self.store.has_blob(BlobKind::Artefact, hash)) {
-            return Ok(());
-        }
-        let failed = |error: &dyn std::fmt::Display| LoadError::Recompile {
-            name: deployed.name().to_owned(),
-            message: error.to_string(),
-        };
-        tracing::info!(function = %deployed.function, "compiling for this processor");
-        let built = self.build(module, &Recipe::default(), false, |_| {}).await;
-        let mut built = built.map_err(|error| failed(&error))?;
-        std::io::Seek::rewind(&mut built.artefact)?;
-        let monitor = Arc::clone(self);
-        let put = tokio::task::spawn_blocking(move || {
-            monitor.store.put_blob(BlobKind::Artefact, None, &mut built.artefact)
-        });
-        let hash = put.await.map_err(std::io::Error::other)?.map_err(|error| failed(&error))?;
-        Ok(self.store.set_label(BlobKind::Artefact, label, hash).map_err(StoreError::from)?)
-    }
-
-    /// What an artefact for this engine and processor is found by.
-    pub(super) fn artefact_label(&self, module: Hash) -> Hash {
-        label(&["artefact", BAKE_VERSION, &self.engine, &module.to_string()])
-    }
-
+    /// What files of this recipe and tenant are found by.
     fn labels(&self, module: Hash, recipe: &Recipe) -> Labels {
-        let text = module.to_string();
+        let (id, secret) = (recipe.id(&module.0), &recipe.tenant_secret);
         Labels {
-            plan: label(&["plan", BAKE_VERSION, &text]),
-            artefact: self.artefact_label(module),
-            image: image_label(&recipe.id(&module.0), &recipe.tenant_secret),
+            plan: file_label("plan", &id, secret),
+            artefact: label(&[
+                &file_label("artefact", &id, secret).to_string(),
+                &self.engine.to_string(),
+            ]),
+            image: file_label("image", &id, secret),
         }
     }
 }
 
 /// What the files of a recipe are found by.
-#[derive(Clone, Copy)]
 struct Labels {
     plan: Hash,
     artefact: Hash,
     image: Hash,
 }
 
-/// What a tenant's image of a recipe is found by.
-pub(super) fn image_label(recipe: &[u8; 32], tenant_secret: &[u8; 32]) -> Hash {
-    let secret = blake3::derive_key("faaslet image label v1", tenant_secret);
+/// What a tenant's file of a recipe is found by.
+pub(super) fn file_label(kind: &str, recipe: &[u8; 32], tenant_secret: &[u8; 32]) -> Hash {
+    let secret = blake3::derive_key("faaslet file label v2", tenant_secret);
     let hex = |bytes| blake3::Hash::from_bytes(bytes).to_hex();
-    label(&["image", BAKE_VERSION, &hex(*recipe), &hex(secret)])
+    label(&[kind, &hex(*recipe), &hex(secret)])
+}
+
+/// What code is made by and for, on this host and by this release.
+pub(super) fn engine_id(fingerprint: &str) -> Hash {
+    label(&["engine", BAKE_VERSION, fingerprint])
 }
 
 fn label(parts: &[&str]) -> Hash {
     Hash::of(parts.join("\0").as_bytes())
 }
 
-fn image_id(file: &File) -> Result<Hash, DeployError> {
-    Ok(Hash(*Head::read(file)?.id().as_bytes()))
+fn warm_inputs(inputs: &[String]) -> Result<Vec<Vec<u8>>, DeployError> {
+    let mut warm = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let bytes = BASE64_STANDARD.decode(input).map_err(|error| {
+            DeployError::Request(format!("expected warm-up inputs in base64; {error}"))
+        })?;
+        warm.push(bytes);
+    }
+    if warm.iter().map(Vec::len).sum::<usize>() > MAX_WARM_BYTES {
+        return Err(DeployError::Request(format!(
+            "expected at most {MAX_WARM_BYTES} bytes of warm-up inputs; found more; give fewer"
+        )));
+    }
+    Ok(warm)
 }

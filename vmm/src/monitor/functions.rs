@@ -1,7 +1,7 @@
 //! The functions that can be called, by tenant and name: what the store holds, in memory.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use faaslet_snapshot::image::Image;
@@ -25,6 +25,8 @@ pub struct Deployed {
     pub stats: Arc<Stats>,
     /// Its image, once a cell has needed it.
     pub image: Mutex<Option<Arc<Image>>>,
+    /// Why it cannot be compiled for this engine and processor, if that was tried.
+    pub unfit: OnceLock<String>,
     /// The cell that has it, and its number there.
     loaded: Mutex<Option<(Arc<CellLink>, u32)>>,
 }
@@ -81,8 +83,8 @@ impl Deployed {
         version: VersionInfo,
         stats: Arc<Stats>,
     ) -> Self {
-        let (image, loaded) = (Mutex::default(), Mutex::default());
-        Self { tenant, function, version, stats, image, loaded }
+        let (image, loaded, unfit) = (Mutex::default(), Mutex::default(), OnceLock::new());
+        Self { tenant, function, version, stats, image, unfit, loaded }
     }
 
     /// Its name.

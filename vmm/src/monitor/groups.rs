@@ -3,19 +3,15 @@
 //!
 //! ```text
 //!  faaslet-FOLDER-cell-TENANT        FOLDER and TENANT are hashes
-//!  faaslet-FOLDER-builder-NUMBER     the lowest number that no builder has
+//!  faaslet-FOLDER-builders-TENANT    all builders of a tenant
 //! ```
 //!
 //! Names are the same after a restart, so a group whose processes have not all ended yet is used
 //! again, and an empty one is found by its name.
 
-use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use faaslet_sandbox::cgroup::{self, Cgroups};
-
-use super::lock::lock;
 
 /// Digits of each hash in a name.
 const DIGITS: usize = 16;
@@ -25,7 +21,6 @@ pub(super) struct Groups {
     /// Where groups are made.
     pub(super) cgroups: Cgroups,
     folder: String,
-    builders: Arc<Mutex<BTreeSet<usize>>>,
 }
 
 impl Groups {
@@ -38,7 +33,7 @@ impl Groups {
         if left > 0 {
             tracing::info!(left, "removed cgroups of an earlier monitor");
         }
-        Self { cgroups, folder, builders: Arc::default() }
+        Self { cgroups, folder }
     }
 
     /// The name of a tenant's cell.
@@ -46,33 +41,14 @@ impl Groups {
         format!("{}-cell-{}", self.folder, digits(tenant.as_bytes()))
     }
 
-    /// A name for one more builder.
-    pub(super) fn builder(&self) -> BuilderName {
-        let mut taken = lock(&self.builders);
-        // Of so many numbers and one more, one is free.
-        let number = (0..=taken.len()).find(|number| !taken.contains(number)).unwrap_or_default();
-        taken.insert(number);
-        let name = format!("{}-builder-{number}", self.folder);
-        BuilderName { name, number, taken: Arc::clone(&self.builders) }
+    /// The name of a tenant's builders, all together.
+    pub(super) fn builders(&self, tenant: &str) -> String {
+        format!("{}-builders-{}", self.folder, digits(tenant.as_bytes()))
     }
 }
 
 fn digits(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..DIGITS].to_owned()
-}
-
-/// A name that no other builder has until this is dropped.
-pub(super) struct BuilderName {
-    /// The text.
-    pub(super) name: String,
-    number: usize,
-    taken: Arc<Mutex<BTreeSet<usize>>>,
-}
-
-impl Drop for BuilderName {
-    fn drop(&mut self) {
-        lock(&self.taken).remove(&self.number);
-    }
 }
 
 #[cfg(test)]
@@ -87,20 +63,12 @@ mod tests {
     fn names_are_the_same_after_a_restart_and_differ_between_folders_and_tenants() {
         let (one, again, other) = (groups("/no/a"), groups("/no/a"), groups("/no/b"));
         assert_eq!(one.cell("t"), again.cell("t"));
-        assert_eq!(one.builder().name, again.builder().name);
+        assert_eq!(one.builders("t"), again.builders("t"));
         assert_ne!(one.cell("t"), one.cell("u"));
         assert_ne!(one.cell("t"), other.cell("t"));
-        assert_ne!(one.builder().name, other.builder().name);
-    }
-
-    #[test]
-    fn builders_at_the_same_time_have_different_names() {
-        let groups = groups("/no/a");
-        let (first, second) = (groups.builder(), groups.builder());
-        assert_ne!(first.name, second.name);
-        let free = first.name.clone();
-        drop(first);
-        assert_eq!(groups.builder().name, free, "a name is given again");
-        assert!(free.len() <= cgroup::MAX_NAME_BYTES);
+        assert_ne!(one.builders("t"), one.builders("u"));
+        assert_ne!(one.builders("t"), other.builders("t"));
+        assert_ne!(one.builders("t"), one.cell("t"));
+        assert!(one.builders("t").len() <= cgroup::MAX_NAME_BYTES);
     }
 }

@@ -86,7 +86,7 @@ impl Monitor {
                 return Err(error.into());
             }
         };
-        let label = deploy::image_label(head.identity().recipe.as_bytes(), &secret.0);
+        let label = deploy::file_label("image", head.identity().recipe.as_bytes(), &secret.0);
         self.store.pin_blob(BlobKind::Image, blob)?;
         self.store.set_label(BlobKind::Image, label, blob).map_err(StoreError::from)?;
         Ok(unnamed(&head, stored.metadata()?.len()))

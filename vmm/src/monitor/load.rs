@@ -10,7 +10,7 @@ use std::time::Instant;
 use faaslet_sandbox::cgroup;
 use faaslet_sandbox::folder::{Access, DetachError, detach};
 use faaslet_snapshot::image::{Image, OpenError};
-use faaslet_store::BlobKind;
+use faaslet_store::{BlobKind, Code, Name};
 use memfd::MemfdOptions;
 
 use super::functions::Deployed;
@@ -44,7 +44,7 @@ pub enum LoadError {
     Folder(#[from] DetachError),
     /// A folder that the operator has taken back.
     #[error(
-        "expected the folder {0} to be granted to the tenant; it is not any more; ask the operator for `faaslet tenant grant`"
+        "expected the folder {0} to be granted to the tenant; it is not; ask the operator for `faaslet tenant grant`"
     )]
     NotGranted(String),
     /// Compiling for this processor again failed.
@@ -60,6 +60,13 @@ pub enum LoadError {
     System(#[from] std::io::Error),
 }
 
+impl LoadError {
+    /// Whether the cell is to blame, and another one may do better.
+    pub(super) fn is_of_the_cell(&self) -> bool {
+        matches!(self, Self::Cell(CellError::Start(_) | CellError::Gone(_)))
+    }
+}
+
 /// The cell that has `deployed`, and its number there.
 pub(super) async fn loaded(
     monitor: &Arc<Monitor>,
@@ -69,17 +76,25 @@ pub(super) async fn loaded(
     if let Some(loaded) = deployed.loaded() {
         return Ok(loaded);
     }
-    let link = match cell.as_ref().filter(|link| !link.has_ended()) {
-        Some(link) => Arc::clone(link),
-        None => {
+    let link = match cell.take() {
+        Some(link) if link.takes_calls() => link,
+        ending => {
+            if let Some(ending) = ending {
+                ending.wait_ended().await;
+            }
             let link = start(monitor, &deployed.tenant.name).await?;
             deployed.tenant.set_current(Some(Arc::clone(&link)));
-            *cell = Some(Arc::clone(&link));
             link
         }
     };
+    *cell = Some(Arc::clone(&link));
     let number = deployed.tenant.number(deployed.name());
-    give(monitor, deployed, &link, number).await?;
+    let given = give(monitor, deployed, &link, number).await;
+    if let Err(LoadError::Cell(CellError::Gone(_))) = given {
+        // What it has and has not is not known any more.
+        link.kill();
+    }
+    given?;
     deployed.set_loaded(&link, number);
     Ok((link, number))
 }
@@ -114,9 +129,9 @@ async fn give(
     number: u32,
 ) -> Result<(), LoadError> {
     let begun = Instant::now();
-    monitor.fit_artefact(deployed).await?;
+    let code = monitor.code(deployed).await?;
     let (blocking, version) = (Arc::clone(monitor), Arc::clone(deployed));
-    let parts = tokio::task::spawn_blocking(move || Parts::open(&blocking, &version));
+    let parts = tokio::task::spawn_blocking(move || Parts::open(&blocking, &version, &code));
     let parts = parts.await.map_err(std::io::Error::other)??;
     let order = Order::Function(Box::new(FunctionHead {
         number,
@@ -148,21 +163,17 @@ struct Parts {
 }
 
 impl Parts {
-    fn open(monitor: &Monitor, deployed: &Deployed) -> Result<Self, LoadError> {
+    fn open(monitor: &Monitor, deployed: &Deployed, code: &Code) -> Result<Self, LoadError> {
         let deployment = deployed.deployment();
-        let label = monitor.artefact_label(deployment.module);
-        let artefact =
-            monitor.store.by_label(BlobKind::Artefact, label).map_err(StoreError::from)?;
-        let artefact = artefact.unwrap_or(deployment.artefact);
         let open =
             |kind, hash| monitor.store.open_blob_checked(kind, hash).map_err(StoreError::from);
         let mut plan = Vec::new();
-        open(BlobKind::Plan, deployment.plan)?.read_to_end(&mut plan)?;
+        open(BlobKind::Plan, code.plan)?.read_to_end(&mut plan)?;
         let image = image(monitor, deployed)?;
         let head = image.as_ref().map_or(&[][..], |image| image.head().as_bytes());
         let (settings, folders) = settings(monitor, deployed)?;
         Ok(Self {
-            artefact: open(BlobKind::Artefact, artefact)?,
+            artefact: open(BlobKind::Artefact, code.artefact)?,
             module: open(BlobKind::Module, deployment.module)?,
             blob: blob(&[&plan, head])?,
             plan_bytes: plan.len(),
@@ -211,17 +222,27 @@ pub(super) fn settings(
     deployed: &Deployed,
 ) -> Result<(SettingsHead, Vec<OwnedFd>), LoadError> {
     let env = monitor.environment(&deployed.function)?;
-    let tenant = monitor.store.tenant(&deployed.function.tenant).map_err(StoreError::from)?;
-    let mut heads = Vec::new();
-    let mut folders = Vec::new();
-    for guest in &deployed.deployment().folders {
+    let named = &deployed.deployment().folders;
+    let (heads, folders) = folders(monitor, &deployed.function.tenant, named)?;
+    let mut args = vec![deployed.name().to_owned()];
+    args.extend(deployed.deployment().args.iter().cloned());
+    Ok((SettingsHead { args, env, folders: heads }, folders))
+}
+
+/// Folders that were granted to a tenant, by the names that a guest sees.
+pub(super) fn folders(
+    monitor: &Monitor,
+    tenant: &Name,
+    named: &[String],
+) -> Result<(Vec<FolderHead>, Vec<OwnedFd>), LoadError> {
+    let tenant = monitor.store.tenant(tenant).map_err(StoreError::from)?;
+    let (mut heads, mut folders) = (Vec::new(), Vec::new());
+    for guest in named {
         let grant = tenant.grants.iter().find(|grant| grant.guest == *guest);
         let grant = grant.ok_or_else(|| LoadError::NotGranted(guest.clone()))?;
         let access = if grant.read_only { Access::ReadOnly } else { Access::ReadWrite };
         folders.push(detach(&grant.host, access)?);
         heads.push(FolderHead { guest: guest.clone(), read_only: grant.read_only });
     }
-    let mut args = vec![deployed.name().to_owned()];
-    args.extend(deployed.deployment().args.iter().cloned());
-    Ok((SettingsHead { args, env, folders: heads }, folders))
+    Ok((heads, folders))
 }

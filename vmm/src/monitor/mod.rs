@@ -10,10 +10,15 @@
 //! Start at [`Monitor::start`]; `calls` is the way of a call, `deploy` that of a module.
 
 mod admin;
+mod bakes;
 mod builders;
+mod caller;
+mod calling;
 mod calls;
+mod code;
 mod config;
 mod deploy;
+mod disk;
 mod functions;
 mod groups;
 mod images;
@@ -28,23 +33,29 @@ pub mod state;
 mod stats;
 
 use std::fs::File;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use faaslet_abi::Outcome;
 use faaslet_net::server::{BindError, Server, ServerConfig};
 use faaslet_net::tls::{self, TlsError};
+use faaslet_sandbox::cgroup;
 use faaslet_store::{
     BlobError, BlobKind, DbError, FunctionError, FunctionName, Hash, NameError, Store, TenantError,
 };
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 pub use admin::AdminError;
-pub use calls::{Incoming, Refusal, Sent};
-pub use config::{Config, MAX_TIMEOUT};
+pub use bakes::{Busy, Turn};
+pub use caller::Reply;
+pub use calling::Calling;
+pub use calls::Incoming;
+pub use config::{Config, MAX_TIMEOUT, MAX_WORKERS};
 pub use deploy::{DeployError, ModuleError};
+pub use disk::OverBudget;
 pub use functions::Deployed;
-pub use link::{CellError, CellLink, Reply, WorkerCounts, answer_of};
+pub use link::{CellError, CellLink, WorkerCounts};
 pub use load::LoadError;
 pub use logs::Logs;
 pub use measure::{CellMeasure, FunctionMeasure, Measures, StateMeasure};
@@ -65,6 +76,8 @@ pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 pub const DEFAULT_TOKEN_FILE: &str = "default.token";
 /// File in which clients find where the monitor listens.
 pub const ADDRESS_FILE: &str = "address.json";
+/// Processes and threads of a tenant's builders.
+const BUILDER_PIDS: u32 = 256;
 /// How often idle cells are looked for.
 const IDLE_LOOK: Duration = Duration::from_secs(5);
 
@@ -133,9 +146,22 @@ pub struct Monitor {
     groups: Groups,
     runtime: Handle,
     in_flight: InFlight,
-    bakes: deploy::Bakes,
-    /// Version of engine and processor that artefacts are compiled for.
-    engine: String,
+    bakes: Arc<bakes::Bakes>,
+    uploads: disk::Uploads,
+    /// Asks for a collection.
+    collect: Notify,
+    /// Held while a record and what is served are changed, so that both say the same. One for all
+    /// functions, as the store has one writer too.
+    changes: Mutex<()>,
+    /// What code is compiled by and for.
+    engine: Hash,
+}
+
+/// Runs what blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(run).await.map_err(std::io::Error::other)
 }
 
 impl Monitor {
@@ -158,29 +184,39 @@ impl Monitor {
         let handler = Arc::new(quic::Ingress::default());
         let server =
             Server::bind(listen, &tls, ServerConfig::default(), Arc::clone(&handler) as _)?;
+        let builders = cgroup::Limits {
+            memory_max_bytes: Some(config.builder_memory_bytes),
+            pids_max: Some(BUILDER_PIDS),
+            ..cgroup::Limits::default()
+        };
         let monitor = Arc::new(Self {
             config,
             store,
             logs: Logs::default(),
             states,
             functions: Functions::default(),
+            bakes: Arc::new(bakes::Bakes::new(groups.cgroups.clone(), builders)),
             groups,
             runtime: server.runtime().clone(),
             in_flight: InFlight::default(),
-            bakes: deploy::Bakes::default(),
-            engine,
+            uploads: disk::Uploads::default(),
+            collect: Notify::new(),
+            changes: Mutex::default(),
+            engine: deploy::engine_id(&engine),
         });
         monitor.first_start()?;
         monitor.read_functions()?;
         handler.open(&monitor);
         let watched = Arc::clone(&monitor);
         monitor.runtime.spawn(async move { watched.retire_idle_cells().await });
+        monitor.runtime.spawn(Arc::clone(&monitor).collect_by_itself());
         Ok((monitor, server))
     }
 
     /// Takes no new calls, waits for those in flight, and ends the cells.
     pub async fn drain(&self) {
         self.in_flight.close();
+        self.collect.notify_one();
         let _ = tokio::time::timeout(self.config.drain, self.in_flight.empty()).await;
         for tenant in self.functions.tenants() {
             if let Some(link) = tenant.current() {

@@ -69,8 +69,9 @@ pub struct Owner {
 /// An answer that is given at once, or one that comes later.
 type Answer = Result<Option<(Reply, Payload)>, Failure>;
 
-fn now_is(reply: Reply) -> Answer {
-    Ok(Some((reply, Payload::default())))
+/// A reply without payload.
+fn alone(reply: Reply) -> (Reply, Payload) {
+    (reply, Payload::default())
 }
 
 impl Owner {
@@ -129,7 +130,7 @@ impl Owner {
 
     /// The batch that an answer about what was asked shows.
     fn shown(&self, asked: &Asked<'_>) -> Option<Ticket> {
-        if self.config.faults.ignore_storage {
+        if self.config.leaves_out(Fault::IgnoreStorage) {
             return None;
         }
         if let Body::List { .. } | Body::End { .. } = &*asked.body {
@@ -140,17 +141,21 @@ impl Owner {
 
     fn may_answer(&self, now: Instant) -> bool {
         let margin = self.config.margin;
-        self.config.faults.ignore_lease
+        self.config.leaves_out(Fault::IgnoreLease)
             || self.lease_until.is_none_or(|until| now + margin <= until)
     }
 
     fn answer(&mut self, now: Instant, asked: &Asked<'_>, payload: &[u8], token: u64) -> Answer {
         match &*asked.body {
             Body::Renew { sessions } => return self.renew(now, sessions),
-            Body::End { session } => return self.end(*session),
+            Body::End { session } => {
+                self.end(*session);
+                return Ok(Some(alone(Reply::Done)));
+            }
             Body::List { after, limit } => {
                 let shards = &self.shards;
-                return self.tenants.list(asked.tenant, asked.key, after, *limit, shards);
+                let listed = self.tenants.list(asked.tenant, asked.key, after, *limit, shards);
+                return Ok(Some(listed));
             }
             _ => {}
         }
@@ -184,7 +189,7 @@ impl Owner {
         for session in sessions {
             self.sessions.renew(*session, now + self.config.lease);
         }
-        now_is(Reply::Done)
+        Ok(Some(alone(Reply::Done)))
     }
 
     /// The next thing to do. At its time `now` an answer may go out: do not keep it.
@@ -201,10 +206,11 @@ impl Owner {
         self.undo.forget(self.outbox.settled());
     }
 
-    /// This batch could not be stored, and neither will those after it that were handed out: their
-    /// changes are taken back. Changes made from now on come in new batches.
+    /// This batch could not be stored, though all before it are; and neither will those after it
+    /// that were handed out. Their changes are taken back. Changes made from now on come in new
+    /// batches.
     pub fn storage_failed(&mut self, ticket: Ticket, why: &str) {
-        self.take_back(ticket);
+        self.take_back(ticket, why);
         self.outbox.failed(ticket, why);
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use faaslet_store::{
-    BlobKind, Deployment, FunctionName, ImageRef, Mode, Name, Role, Store, TenantLimits,
+    BlobKind, Deployment, FunctionName, Hash, ImageRef, Mode, Name, Role, Store, TenantLimits,
 };
 
 const ROUNDS: u32 = 100;
@@ -63,6 +63,7 @@ fn deploy(store: &Store, n: u32, new_image: bool) -> Duration {
         artefact: put(BlobKind::Artefact, 300_000),
         plan: put(BlobKind::Plan, 10_000),
         image: Some(ImageRef { id: image, blob: image }),
+        engine: Hash::default(),
         mode: Mode::Fork,
         memory_bytes: 1 << 20,
         timeout_ms: 1_000,

@@ -27,7 +27,7 @@ const MAX_IMAGE_BYTES: u64 = 5 << 30;
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// A BLAKE3 hash; as text, 64 hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Hash(pub [u8; 32]);
 
@@ -322,7 +322,8 @@ impl Put<'_> {
     }
 
     fn check_room(&self) -> Result<(), PutError> {
-        file::check_free(&self.store.folder, self.store.options.min_free_bytes)
+        let options = &self.store.options;
+        file::check_free(&self.store.folder, options.min_free_bytes + options.reserve_bytes)
             .map_err(|(free, _)| PutError::DiskFull { kind: self.kind, free })
     }
 

@@ -38,10 +38,14 @@ pub struct ImageRef {
 pub struct Deployment {
     /// The module as uploaded.
     pub module: Hash,
-    /// Compiled from it. Derived, so replaceable: see [`Store::replace_artefact`].
+    /// Compiled from it. Derived, so replaceable: see [`Store::replace_code`].
     pub artefact: Hash,
-    /// What the rewrite found out.
+    /// What the rewrite found out; it belongs to the artefact.
     pub plan: Hash,
+    /// What artefact and plan were made by and for: rewrite, engine, processor. Where another is
+    /// at work they are made again. All zero for those of a release that did not say.
+    #[serde(default)]
+    pub engine: Hash,
     /// The image; none if the function is always initialised anew.
     pub image: Option<ImageRef>,
     /// How a call goes in that does not say.
@@ -58,7 +62,23 @@ pub struct Deployment {
     pub args: Vec<String>,
 }
 
+/// What is made from a module, and made again for another engine or processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// Compiled code.
+    pub artefact: Hash,
+    /// The plan that belongs to it.
+    pub plan: Hash,
+    /// What both were made by and for.
+    pub engine: Hash,
+}
+
 impl Deployment {
+    /// Its code.
+    pub fn code(&self) -> Code {
+        Code { artefact: self.artefact, plan: self.plan, engine: self.engine }
+    }
+
     /// The files it names.
     pub(crate) fn blobs(&self) -> impl Iterator<Item = (BlobKind, Hash)> {
         let always = [
@@ -70,7 +90,7 @@ impl Deployment {
     }
 }
 
-/// A version, which never changes but for its artefact.
+/// A version, which never changes but for its code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionInfo {
     /// Its number: 1 for the first of a function, and never used twice.
@@ -311,16 +331,17 @@ impl Store {
         })
     }
 
-    /// Puts a newly compiled artefact in the place of a version's, after another engine or another
-    /// processor made the old one useless.
-    pub fn replace_artefact(
+    /// Puts newly made code in the place of a version's, after another engine or another processor
+    /// made the old one useless.
+    pub fn replace_code(
         &self,
         function: &FunctionName,
         version: u64,
-        artefact: Hash,
+        code: &Code,
     ) -> Result<(), FunctionError> {
         let _naming = self.hold_names();
-        if let Some((kind, hash)) = self.missing([(BlobKind::Artefact, artefact)].into_iter()) {
+        let files = [(BlobKind::Artefact, code.artefact), (BlobKind::Plan, code.plan)];
+        if let Some((kind, hash)) = self.missing(files.into_iter()) {
             return Err(FunctionError::MissingBlob { kind, hash });
         }
         self.db.write(|write| {
@@ -329,7 +350,8 @@ impl Store {
                 let known = versions_of(write, function)?;
                 return Ok(Err(unknown_version(&known, function, version)));
             };
-            info.deployment.artefact = artefact;
+            let Code { artefact, plan, engine } = *code;
+            info.deployment = Deployment { artefact, plan, engine, ..info.deployment };
             Ok(Ok(db::put(write, VERSIONS, &key, &info)?))
         })
     }

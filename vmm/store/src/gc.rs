@@ -2,8 +2,8 @@
 //!
 //! A function keeps its current version and the newest few others. A file that no kept version
 //! names goes, unless it is pinned or younger than the grace (somebody may be about to deploy it). If
-//! what is left is over the budget, more old versions go, the oldest first over all functions; a
-//! current version never goes.
+//! what is left is over the budget, the grace is as short as a bake may be long, and more old
+//! versions go, the oldest first over all functions; a current version never goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,6 +16,9 @@ use crate::deploy::{FunctionRecord, VersionInfo, function_of_version_key};
 use crate::file;
 use crate::name::FunctionName;
 use crate::open::{Step, Store};
+
+/// The grace when the budget is exceeded; longer than a bake takes, whose files nobody names yet.
+const PRESSED_GRACE: Duration = Duration::from_mins(20);
 
 /// What is kept.
 #[derive(Debug, Clone)]
@@ -120,8 +123,11 @@ struct Census {
     /// How many versions name a file.
     named: BTreeMap<Blob, usize>,
     sizes: BTreeMap<Blob, u64>,
-    /// Files that are pinned or within the grace.
-    held: BTreeSet<Blob>,
+    /// Files that are kept whether anybody names them or not.
+    pinned: BTreeSet<Blob>,
+    ages: BTreeMap<Blob, Duration>,
+    /// Younger files are kept.
+    grace: Duration,
     going: Vec<Old>,
 }
 
@@ -227,10 +233,12 @@ impl Store {
             old: BTreeMap::new(),
             named: BTreeMap::new(),
             sizes: BTreeMap::new(),
-            held: BTreeSet::new(),
+            pinned: BTreeSet::new(),
+            ages: BTreeMap::new(),
+            grace: rule.grace,
             going: Vec::new(),
         };
-        self.count_files(&mut census, rule.grace)?;
+        self.count_files(&mut census)?;
         self.count_versions(&mut census)?;
         census.keep_newest(rule.old_versions);
         if let Some(budget) = rule.budget_bytes {
@@ -239,7 +247,7 @@ impl Store {
         Ok(census)
     }
 
-    fn count_files(&self, census: &mut Census, grace: Duration) -> Result<(), GcError> {
+    fn count_files(&self, census: &mut Census) -> Result<(), GcError> {
         let now = SystemTime::now();
         let pins = self.db.read::<_, DbError>(|read| Ok(Ok(db::list::<bool>(read, PINS, "")?)))?;
         let pins: BTreeSet<_> = pins.into_iter().map(|(key, _)| key).collect();
@@ -249,8 +257,9 @@ impl Store {
                 let written = fs::metadata(self.blob_path(kind, hash))?.modified()?;
                 // A clock that was set back makes a file young, which keeps it.
                 let age = now.duration_since(written).unwrap_or_default();
-                if age < grace || pins.contains(&blob_key(kind, hash)) {
-                    census.held.insert((kind, hash));
+                census.ages.insert((kind, hash), age);
+                if pins.contains(&blob_key(kind, hash)) {
+                    census.pinned.insert((kind, hash));
                 }
             }
         }
@@ -299,8 +308,12 @@ impl Census {
         }
     }
 
-    /// Lets old versions go, the oldest first, until what stays is within the budget.
+    /// Lets more go until what stays is within the budget: files that wait for somebody to name
+    /// them, then old versions, the oldest first.
     fn keep_within(&mut self, budget_bytes: u64) {
+        if self.kept_bytes() > budget_bytes {
+            self.grace = self.grace.min(PRESSED_GRACE);
+        }
         let mut old: Vec<_> = std::mem::take(&mut self.old).into_values().flatten().collect();
         old.sort_by_key(|old| std::cmp::Reverse(old.info.created_ms));
         while self.kept_bytes() > budget_bytes {
@@ -310,7 +323,9 @@ impl Census {
     }
 
     fn stays(&self, blob: &Blob) -> bool {
-        self.held.contains(blob) || self.named.get(blob).is_some_and(|count| *count > 0)
+        self.pinned.contains(blob)
+            || self.ages.get(blob).is_some_and(|age| *age < self.grace)
+            || self.named.get(blob).is_some_and(|count| *count > 0)
     }
 
     fn kept_bytes(&self) -> u64 {

@@ -36,8 +36,8 @@ mod tests;
 pub use blob::{BlobError, BlobKind, Hash, MAX_PLAN_BYTES, PutError};
 pub use db::DbError;
 pub use deploy::{
-    DeployError, Deployment, FunctionError, FunctionInfo, ImageRef, MAX_VERSIONS_PER_FUNCTION,
-    Mode, VersionInfo,
+    Code, DeployError, Deployment, FunctionError, FunctionInfo, ImageRef,
+    MAX_VERSIONS_PER_FUNCTION, Mode, VersionInfo,
 };
 pub use gc::{GcError, GcPlan, GcRule, RemoveError, Unused};
 pub use name::{FunctionName, MAX_NAME_BYTES, Name, NameError};

@@ -16,8 +16,12 @@ use crate::file;
 /// The version of the records that this release reads and writes.
 pub const SCHEMA: u64 = 1;
 
-/// Bytes kept free on the disk unless said otherwise, so that records can always be written.
+/// Bytes kept free on the disk unless said otherwise, so that the database can always commit.
 const MIN_FREE_BYTES: u64 = 4 << 20;
+
+/// Bytes beside that which files leave free for records unless said otherwise, so that nobody's
+/// uploads keep the operator from adding a tenant or a function from being changed.
+const RESERVE_BYTES: u64 = 16 << 20;
 
 /// Longest text in the lock file that is read.
 const MAX_PID_BYTES: u64 = 32;
@@ -65,13 +69,15 @@ impl Step {
 pub struct Options {
     /// Writes are refused when less is free on the disk.
     pub min_free_bytes: u64,
+    /// Files are refused when less than this is free beside that.
+    pub reserve_bytes: u64,
     /// Told of each step of a write; crash tests end the process there.
     pub at_step: fn(Step),
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { min_free_bytes: MIN_FREE_BYTES, at_step: |_| {} }
+        Self { min_free_bytes: MIN_FREE_BYTES, reserve_bytes: RESERVE_BYTES, at_step: |_| {} }
     }
 }
 

@@ -131,6 +131,20 @@ pub enum TenantError {
     /// It has too many folders.
     #[error("the tenant {0} has {MAX_GRANTS} folders, which is the limit: revoke one first")]
     TooManyGrants(Name),
+    /// It lies in a folder that somebody may write, or the other way about.
+    #[error(
+        "{folder} cannot be granted beside {other} of the tenant {tenant}: one lies in the other, \
+         and who writes the outer one could put another folder in the place of the inner one; grant \
+         the outer one read-only, or folders that lie side by side"
+    )]
+    Nested {
+        /// The host's folder.
+        folder: PathBuf,
+        /// The one that was granted before.
+        other: PathBuf,
+        /// To whom.
+        tenant: Name,
+    },
     /// No such folder was granted.
     #[error("the tenant {tenant} was granted no folder {guest:?}, only {granted:?}")]
     NotGranted {
@@ -222,13 +236,25 @@ impl Store {
 
     /// Grants a folder; one of the same guest name is replaced.
     pub fn grant(&self, name: &Name, grant: Grant) -> Result<(), TenantError> {
-        self.change_tenant(name, |record| {
+        self.db.write(|write| {
+            let Some(mut record) = db::get::<TenantRecord>(write, TENANTS, name.as_str())? else {
+                return Ok(Err(TenantError::Unknown(name.clone())));
+            };
             record.grants.retain(|old| old.guest != grant.guest);
             if record.grants.len() >= MAX_GRANTS {
-                return Err(TenantError::TooManyGrants(name.clone()));
+                return Ok(Err(TenantError::TooManyGrants(name.clone())));
+            }
+            let all = db::list::<TenantRecord>(write, TENANTS, "")?;
+            let others = all.iter().filter(|(tenant, _)| tenant != name.as_str());
+            let theirs = others.flat_map(|(tenant, record)| {
+                record.grants.iter().map(move |grant| (tenant.as_str(), grant))
+            });
+            let own = record.grants.iter().map(|grant| (name.as_str(), grant));
+            if let Err(refusal) = nested(&grant, theirs.chain(own)) {
+                return Ok(Err(refusal));
             }
             record.grants.push(grant);
-            Ok(())
+            Ok(Ok(db::put(write, TENANTS, name.as_str(), &record)?))
         })
     }
 
@@ -268,6 +294,20 @@ impl Store {
             Ok(Ok(db::put(write, TENANTS, name.as_str(), &record)?))
         })
     }
+}
+
+/// Whether a grant lies in one that can be written, or has one in it that it can write over.
+fn nested<'a>(
+    grant: &Grant,
+    mut granted: impl Iterator<Item = (&'a str, &'a Grant)>,
+) -> Result<(), TenantError> {
+    let within = |outer: &Grant, inner: &Grant| {
+        !outer.read_only && inner.host != outer.host && inner.host.starts_with(&outer.host)
+    };
+    let clash = granted.find(|(_, other)| within(grant, other) || within(other, grant));
+    let Some((tenant, other)) = clash else { return Ok(()) };
+    let Ok(tenant) = Name::new(tenant) else { return Ok(()) };
+    Err(TenantError::Nested { folder: grant.host.clone(), other: other.host.clone(), tenant })
 }
 
 fn tenant(key: &str, record: TenantRecord) -> Option<Tenant> {

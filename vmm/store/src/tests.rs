@@ -53,6 +53,7 @@ fn deployment(store: &Store, content: &str) -> Deployment {
         artefact: put(BlobKind::Artefact),
         plan: put(BlobKind::Plan),
         image: Some(ImageRef { id: Hash([1; 32]), blob: put(BlobKind::Image) }),
+        engine: Hash::default(),
         mode: Mode::Fork,
         memory_bytes: 64 << 20,
         timeout_ms: 1000,

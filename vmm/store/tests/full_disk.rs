@@ -17,6 +17,9 @@ use nix::sched::{CloneFlags, unshare};
 
 const DISK_BYTES: u64 = 24 << 20;
 
+/// What files leave for records on a disk this small.
+const RESERVE_BYTES: u64 = 1 << 20;
+
 /// A test on an empty disk.
 type Test = fn(&Path);
 
@@ -29,7 +32,8 @@ fn main() {
     }
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
+        ("files leave room for records", files_leave_room),
         ("a file that finds no room leaves nothing", no_room_for_a_file),
         ("a full disk refuses records and recovers", no_room_for_records),
         ("a commit that meets a full disk recovers", no_room_in_a_commit),
@@ -83,6 +87,7 @@ fn deploy(store: &Store, name: &str) -> Result<u64, DeployError> {
         artefact,
         plan,
         image: None,
+        engine: Hash::default(),
         mode: Mode::Fresh,
         memory_bytes: 1,
         timeout_ms: 1,
@@ -93,8 +98,20 @@ fn deploy(store: &Store, name: &str) -> Result<u64, DeployError> {
     store.deploy(&FunctionName::new("acme", name).unwrap(), &deployment, None)
 }
 
+fn open(disk: &Path) -> Store {
+    let options = Options { reserve_bytes: RESERVE_BYTES, ..Options::default() };
+    Store::open_with(&disk.join("store"), options).unwrap()
+}
+
+fn files_leave_room(disk: &Path) {
+    let store = open(disk);
+    let refused = (0..u8::MAX).find_map(|seed| put(&store, 512 << 10, seed).err());
+    assert!(matches!(refused, Some(PutError::DiskFull { .. })), "{refused:?}");
+    store.add_tenant(&acme(), TenantLimits::default()).unwrap();
+}
+
 fn no_room_for_a_file(disk: &Path) {
-    let store = Store::open(&disk.join("store")).unwrap();
+    let store = open(disk);
     store.add_tenant(&acme(), TenantLimits::default()).unwrap();
     let error = put(&store, 2 * DISK_BYTES as usize, 1).unwrap_err();
     assert!(matches!(error, PutError::DiskFull { .. }), "{error}");
@@ -108,7 +125,7 @@ fn no_room_for_a_file(disk: &Path) {
     put(&store, 1, 2).unwrap();
     // Without a reserve the kernel refuses, and the outcome is the same.
     drop(store);
-    let options = Options { min_free_bytes: 0, ..Options::default() };
+    let options = Options { min_free_bytes: 0, reserve_bytes: 0, ..Options::default() };
     let store = Store::open_with(&disk.join("store"), options).unwrap();
     let error = put(&store, 2 * DISK_BYTES as usize, 3).unwrap_err();
     assert!(matches!(error, PutError::DiskFull { .. }), "{error}");
@@ -117,7 +134,7 @@ fn no_room_for_a_file(disk: &Path) {
 }
 
 fn no_room_for_records(disk: &Path) {
-    let store = Store::open(&disk.join("store")).unwrap();
+    let store = open(disk);
     store.add_tenant(&acme(), TenantLimits::default()).unwrap();
     deploy(&store, "f").unwrap();
     put(&store, 8 << 20, 1).unwrap();
@@ -137,7 +154,7 @@ fn no_room_for_records(disk: &Path) {
 
 /// Without the reserve, the database itself meets the full disk, again and again.
 fn no_room_in_a_commit(disk: &Path) {
-    let options = Options { min_free_bytes: 0, ..Options::default() };
+    let options = Options { min_free_bytes: 0, reserve_bytes: 0, ..Options::default() };
     let store = Store::open_with(&disk.join("store"), options.clone()).unwrap();
     store.add_tenant(&acme(), TenantLimits::default()).unwrap();
     deploy(&store, "f0").unwrap();

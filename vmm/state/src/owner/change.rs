@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::config::MAX_UNSTORED_BYTES;
+use super::config::{Fault, MAX_UNSTORED_BYTES};
 use super::entry::{Kept, State};
 use super::record::{Batch, Done, Head, Id, Record};
 use super::undo::Before;
@@ -38,7 +38,7 @@ impl Owner {
     ) -> Result<(Reply, Payload), Failure> {
         let Some(stamp) = body.change() else { return Err(malformed(&"found no change")) };
         let entry = self.tenants.make(id);
-        if !self.config.faults.ignore_dedup
+        if !self.config.leaves_out(Fault::IgnoreDedup)
             && let Some(reply) = entry.answered(now, stamp)
         {
             return Ok((reply, Payload::default()));
@@ -50,7 +50,10 @@ impl Owner {
         }
         match self.prepare(id, body, payload) {
             Ok((becomes, reply)) => self.make_true(now, id, stamp, becomes, &reply),
-            Err(failure) => self.keep(now, id, stamp, &Reply::Failed(failure.clone())),
+            Err(failure) => {
+                self.keep(now, id, stamp, &Reply::Failed(failure.clone()));
+                Err(failure)
+            }
         }
     }
 
@@ -73,7 +76,7 @@ impl Owner {
             return self.create(id, *spec, *renew);
         }
         let next = self.shards.next(id.key.shard(&id.tenant));
-        let ignore_fence = self.config.faults.ignore_fence;
+        let ignore_fence = self.config.leaves_out(Fault::IgnoreFence);
         let entry = self.tenants.make(id);
         let check = |expected, fence| check(entry, expected, fence, ignore_fence);
         let prepared = match body {
@@ -136,7 +139,10 @@ impl Owner {
         let mut batch = Batch::new();
         let mut reply = reply.clone();
         match becomes {
-            Becomes::Same => return self.keep(now, id, stamp, &reply),
+            Becomes::Same => {
+                self.keep(now, id, stamp, &reply);
+                return Ok((reply, Payload::default()));
+            }
             Becomes::Made(spec) => {
                 let value = Value::new(spec, self.shards.next(id.key.shard(&id.tenant)), now);
                 reply = Reply::Value(value.stat());
@@ -166,7 +172,8 @@ impl Owner {
                     head
                 })?;
                 if head.spec.durability() == crate::spec::Durability::Memory {
-                    return self.keep(now, id, stamp, &reply);
+                    self.keep(now, id, stamp, &reply);
+                    return Ok((reply, Payload::default()));
                 }
                 batch.extend(changed(id, &head, bodies));
                 self.undo.note(ticket, id, Before::Version);
@@ -176,23 +183,16 @@ impl Owner {
         batch.push(Record::Done(id.clone(), stamp.session, Some(done.clone())));
         let entry = self.tenants.make(id);
         entry.after = Some(ticket);
-        let before = entry.done.insert(stamp.session, Kept { done, at: now });
-        self.undo.note(ticket, id, Before::Done(stamp.session, before));
+        entry.done.insert(stamp.session, Kept { done, at: now });
+        self.undo.note(ticket, id, Before::Done(stamp.session));
         self.outbox.persist(batch);
         Ok((reply, Payload::default()))
     }
 
     /// Keeps an answer in memory alone: a refusal, or one about a value that is there alone.
-    fn keep(
-        &mut self,
-        now: Instant,
-        id: &Id,
-        stamp: Stamp,
-        reply: &Reply,
-    ) -> Result<(Reply, Payload), Failure> {
+    fn keep(&mut self, now: Instant, id: &Id, stamp: Stamp, reply: &Reply) {
         let done = Done { sequence: stamp.sequence, reply: reply.clone() };
         self.tenants.make(id).done.insert(stamp.session, Kept { done, at: now });
-        Ok((reply.clone(), Payload::default()))
     }
 }
 

@@ -46,7 +46,7 @@ pub struct OwnerConfig {
     pub bytes: u64,
     /// Nothing, but in tests of the tests.
     #[doc(hidden)]
-    pub faults: Faults,
+    pub fault: Option<Fault>,
 }
 
 impl OwnerConfig {
@@ -59,21 +59,25 @@ impl OwnerConfig {
             values_per_tenant: 1 << 20,
             bytes_per_tenant: 1 << 30,
             bytes: 4 << 30,
-            faults: Faults::default(),
+            fault: None,
         }
+    }
+
+    pub(super) fn leaves_out(&self, check: Fault) -> bool {
+        self.fault == Some(check)
     }
 }
 
-/// Checks that are left out, so that tests can show that they would notice.
+/// A check that is left out, so that tests can show that they would notice.
 #[doc(hidden)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Faults {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
     /// Take any push for one under the current lock.
-    pub ignore_fence: bool,
+    IgnoreFence,
     /// Take any request for a new one.
-    pub ignore_dedup: bool,
+    IgnoreDedup,
     /// Answer before the batch is stored.
-    pub ignore_storage: bool,
+    IgnoreStorage,
     /// Answer after the owner's own lease.
-    pub ignore_lease: bool,
+    IgnoreLease,
 }

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::MAX_WAIT;
+use super::config::{Fault, MAX_WAIT};
 use super::locks::{Answers, Asked, Held};
 use super::outbox::Outbox;
 use super::read::close;
 use super::record::{Id, Record};
-use super::{Answer, Entry, Owner, OwnerConfig, Payload, now_is};
+use super::{Answer, Entry, Owner, OwnerConfig, Payload, alone};
 use crate::message::{Failure, LockMode, Reply, SessionId, Stamp};
 use crate::version::Version;
 
@@ -29,7 +29,7 @@ impl Owner {
         let wait = Duration::from_micros(wait_us).min(MAX_WAIT);
         let asked = entry.locks.ask(now, lock, wait, token, &mut || self.shards.next(shard));
         match asked {
-            Asked::Granted(held) => now_is(granted(&self.config, entry, &held)),
+            Asked::Granted(held) => Ok(Some(alone(granted(&self.config, entry, &held)))),
             Asked::Refused(failure) => Err(failure),
             Asked::Waits => {
                 self.wake(id);
@@ -47,13 +47,17 @@ impl Owner {
     ) -> Answer {
         let Some(entry) = self.tenants.get_mut(id) else {
             let unknown = fence == Version::NONE;
-            return if unknown { now_is(Reply::Done) } else { Err(Failure::LockLost { fence }) };
+            return if unknown {
+                Ok(Some(alone(Reply::Done)))
+            } else {
+                Err(Failure::LockLost { fence })
+            };
         };
         let tokens = entry.locks.give_back(stamp, fence, abandoned)?;
         let answers = tokens.into_iter().map(|token| (token, Err(Failure::NotLocked)));
         self.tell(id, answers.collect());
         self.grant(id);
-        now_is(Reply::Done)
+        Ok(Some(alone(Reply::Done)))
     }
 
     /// Grants what is free now.
@@ -126,7 +130,7 @@ impl Owner {
     }
 
     /// The session ends by its own word.
-    pub(super) fn end(&mut self, session: SessionId) -> Answer {
+    pub(super) fn end(&mut self, session: SessionId) {
         self.abandon(session);
         let known = self.sessions.end(session);
         let mut batch = Vec::new();
@@ -140,7 +144,6 @@ impl Owner {
         if !batch.is_empty() {
             self.outbox.persist(batch);
         }
-        now_is(Reply::Done)
     }
 }
 
@@ -164,6 +167,6 @@ fn send(
         Ok(held) => granted(config, entry, &held),
         Err(failure) => Reply::Failed(failure),
     };
-    let after = entry.after.filter(|_| !config.faults.ignore_storage);
+    let after = entry.after.filter(|_| !config.leaves_out(Fault::IgnoreStorage));
     outbox.reply(token, reply, Payload::default(), after);
 }

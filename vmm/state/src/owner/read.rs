@@ -55,7 +55,7 @@ impl Owner {
         let value = self.value(id)?;
         let version = at.unwrap_or(value.version());
         let len = value.len_at(version).ok_or(Failure::Collected { version })?;
-        let stat = crate::message::Stat { version, len, ..value.stat() };
+        let stat = crate::message::Stat { len, version, ..value.stat() };
         if self.sessions.open(session, id, version)? {
             *self.tenants.make(id).open.entry(version).or_default() += 1;
         }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::Payload;
 use super::config::{MAX_GONE, OwnerConfig};
 use super::entry::{Entry, State};
 use super::record::Id;
 use super::shards::Shards;
-use super::{Answer, Payload};
 use crate::key::Key;
 use crate::message::{Failure, MAX_LISTED, Reply};
 use crate::payload::write_name;
@@ -144,7 +144,7 @@ impl Tenants {
         after: &str,
         limit: u32,
         shards: &Shards,
-    ) -> Answer {
+    ) -> (Reply, Payload) {
         let mut names = Vec::new();
         let mut left = limit.min(MAX_LISTED);
         let from = if after >= prefix { Bound::Excluded(after) } else { Bound::Included(prefix) };
@@ -158,12 +158,11 @@ impl Tenants {
                 continue;
             }
             if left == 0 {
-                return Ok(Some((Reply::Listed { more: true }, names.into())));
+                return (Reply::Listed { more: true }, names.into());
             }
             left -= 1;
             write_name(&mut names, key);
         }
-        let names: Payload = names.into();
-        Ok(Some((Reply::Listed { more: false }, names)))
+        (Reply::Listed { more: false }, names.into())
     }
 }

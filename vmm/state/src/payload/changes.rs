@@ -171,9 +171,12 @@ fn split_entry<'a>(
 }
 
 fn read_head(cursor: &mut Cursor<'_>) -> Result<(Chunk, usize, usize), PayloadError> {
-    let [a, b, c, d, e, f, g, h] = cursor.array::<HEAD_BYTES>("the head of a chunk's changes")?;
-    let counts = (u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h]));
-    Ok((Chunk(u32::from_le_bytes([a, b, c, d])), counts.0.into(), counts.1.into()))
+    const WHAT: &str = "the head of a chunk's changes";
+    let mut head = Cursor::new(cursor.take(HEAD_BYTES, WHAT)?);
+    let chunk = Chunk(u32::from_le_bytes(head.array(WHAT)?));
+    let runs = u16::from_le_bytes(head.array(WHAT)?);
+    let tails = u16::from_le_bytes(head.array(WHAT)?);
+    Ok((chunk, runs.into(), tails.into()))
 }
 
 fn read_entry<'a>(cursor: &mut Cursor<'a>, width: usize) -> Result<ChunkChanges<'a>, PayloadError> {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use faaslet_state::message::{Asked, Body, PullRange, Reply, Request};
-use faaslet_state::owner::{Faults, Output};
+use faaslet_state::owner::{Fault, Output};
 use faaslet_state::{Epoch, HostId, Version};
 
 use crate::client::{TENANT, pulled};
@@ -11,8 +11,8 @@ use crate::seat::Seat;
 use crate::store::Store;
 
 /// The bytes of the first chunk of a key.
-pub fn read(now: Instant, store: &mut Store, faults: Faults, key: &str) -> Vec<u8> {
-    let mut seat = Seat::start(now, HostId(9), store, faults);
+pub fn read(now: Instant, store: &mut Store, fault: Option<Fault>, key: &str) -> Vec<u8> {
+    let mut seat = Seat::start(now, HostId(9), store, fault);
     let ranges = vec![PullRange { first: 0, count: 1, since: Version::NONE }];
     let body = Body::Pull { ranges, at: None };
     let epoch = Epoch(store.epoch);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use faaslet_state::message::{Asked, Reply, Request};
-use faaslet_state::owner::{Batch, Faults, Output, Owner, OwnerConfig, Ticket};
+use faaslet_state::owner::{Batch, Fault, Output, Owner, OwnerConfig, Ticket};
 use faaslet_state::session::AttemptId;
 use faaslet_state::{Epoch, HostId, key::SHARDS};
 
@@ -21,7 +21,6 @@ pub struct Answer {
 
 /// See the module's documentation.
 pub struct Seat {
-    pub host: HostId,
     pub epoch: u64,
     pub owner: Owner,
     pub paused_until: Option<Instant>,
@@ -35,9 +34,9 @@ pub struct Seat {
 
 impl Seat {
     /// Starts on `host` in the store's next epoch.
-    pub fn start(now: Instant, host: HostId, store: &mut Store, faults: Faults) -> Self {
+    pub fn start(now: Instant, host: HostId, store: &mut Store, fault: Option<Fault>) -> Self {
         store.epoch += 1;
-        let config = OwnerConfig { lease: LEASE, margin: MARGIN, faults, ..OwnerConfig::of(host) };
+        let config = OwnerConfig { lease: LEASE, margin: MARGIN, fault, ..OwnerConfig::of(host) };
         let mut owner = Owner::new(config);
         for shard in 0..SHARDS {
             owner.own(shard, Epoch(store.epoch));
@@ -47,7 +46,6 @@ impl Seat {
         }
         owner.start();
         Self {
-            host,
             epoch: store.epoch,
             owner,
             paused_until: None,

@@ -1,11 +1,11 @@
 //! The whole of a simulation: clients, hosts, network and store on virtual time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hash};
 use std::time::{Duration, Instant};
 
 use faaslet_state::message::Reply;
-use faaslet_state::owner::{Faults, Ticket};
+use faaslet_state::owner::{Fault, Ticket};
 use faaslet_state::session::{AttemptId, Routes, SessionError};
 use faaslet_state::{Epoch, HostId, Route, Version, key::SHARDS};
 use rand::rngs::StdRng;
@@ -126,18 +126,18 @@ pub struct World {
     events: BTreeMap<(Instant, u64), Happens>,
     last_event: u64,
     faults_left: usize,
-    faults: Faults,
+    fault: Option<Fault>,
     pub log: Log,
 }
 
 impl World {
-    pub fn new(seed: u64, faults: Faults) -> Self {
+    pub fn new(seed: u64, fault: Option<Fault>) -> Self {
         let now = Instant::now();
         let mut rng = StdRng::seed_from_u64(seed);
         let mut store = Store::default();
         let routes = Routes::of_hosts(&HOSTS[..1]);
         let client = |number| Client::new(now, number, routes.clone(), OPS_PER_CLIENT);
-        let seat = Seat::start(now, HOSTS[0], &mut store, faults);
+        let seat = Seat::start(now, HOSTS[0], &mut store, fault);
         let faults_left = rng.random_range(1..6);
         let mut world = Self {
             now,
@@ -150,7 +150,7 @@ impl World {
             events: BTreeMap::new(),
             last_event: 0,
             faults_left,
-            faults,
+            fault,
             log: Log::default(),
             rng,
         };
@@ -312,6 +312,7 @@ impl World {
                 let fails = self.rng.random_range(0..200) == 0;
                 if let Some(seat) = self.seats.get_mut(&host).filter(|seat| seat.epoch == epoch) {
                     if fails && seat.unstored.iter().any(|(other, _)| *other == ticket) {
+                        seat.stored(&mut self.store, Ticket(ticket.0 - 1));
                         seat.fail(ticket, "no space");
                     } else {
                         seat.stored(&mut self.store, ticket);
@@ -347,7 +348,7 @@ impl World {
     }
 
     fn start_on(&mut self, host: HostId) {
-        let seat = Seat::start(self.now, host, &mut self.store, self.faults);
+        let seat = Seat::start(self.now, host, &mut self.store, self.fault);
         let route = Route { owner: host, epoch: Epoch(seat.epoch) };
         self.seats.insert(host, seat);
         self.current = host;
@@ -413,6 +414,6 @@ impl World {
 
     /// What a key holds in the end, as its owner has it.
     pub fn read(&mut self, key: &str) -> Vec<u8> {
-        crate::last::read(self.now, &mut self.store, self.faults, key)
+        crate::last::read(self.now, &mut self.store, self.fault, key)
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{deploy, deployment, function, name, put, store, store_with_tenant};
 use crate::{
-    BlobKind, DeployError, FunctionError, Hash, MAX_SETTINGS_BYTES, Secret, Settings, TenantLimits,
+    BlobKind, Code, DeployError, FunctionError, Hash, MAX_SETTINGS_BYTES, Secret, Settings,
+    TenantLimits,
 };
 
 #[test]
@@ -156,18 +157,25 @@ fn settings_are_checked() {
 }
 
 #[test]
-fn an_artefact_is_replaced_and_nothing_else() {
+fn code_is_replaced_as_one_and_nothing_else() {
     let (_folder, store) = store_with_tenant();
     let f = function("f");
     deploy(&store, "f", "one");
     let before = store.current(&f).unwrap();
-    let error = store.replace_artefact(&f, 1, Hash([9; 32])).unwrap_err();
-    assert!(matches!(error, FunctionError::MissingBlob { .. }), "{error}");
+    let engine = Hash([7; 32]);
     let artefact = put(&store, BlobKind::Artefact, "compiled anew");
-    store.replace_artefact(&f, 1, artefact).unwrap();
+    let absent = Code { artefact, plan: Hash([9; 32]), engine };
+    let error = store.replace_code(&f, 1, &absent).unwrap_err();
+    assert!(matches!(error, FunctionError::MissingBlob { .. }), "{error}");
+    assert_eq!(store.current(&f).unwrap(), before, "half of it would not run");
+    let code = Code { plan: put(&store, BlobKind::Plan, "found anew"), ..absent };
+    store.replace_code(&f, 1, &code).unwrap();
     let mut expected = before;
     expected.deployment.artefact = artefact;
+    expected.deployment.plan = code.plan;
+    expected.deployment.engine = engine;
     assert_eq!(store.current(&f).unwrap(), expected);
-    let error = store.replace_artefact(&f, 7, artefact).unwrap_err();
+    assert_eq!(store.current(&f).unwrap().deployment.code(), code);
+    let error = store.replace_code(&f, 7, &code).unwrap_err();
     assert!(matches!(error, FunctionError::UnknownVersion { .. }), "{error}");
 }

@@ -91,6 +91,23 @@ fn putting_a_file_again_renews_its_grace() {
 }
 
 #[test]
+fn over_the_budget_the_grace_is_no_longer_than_a_bake() {
+    let (_folder, store) = store_with_tenant();
+    let rule = |budget_bytes| GcRule { budget_bytes: Some(budget_bytes), ..GcRule::default() };
+    let hash = put(&store, BlobKind::Module, "uploaded");
+    let file = std::fs::File::open(store.blob_path(BlobKind::Module, hash)).unwrap();
+    let age = |minutes| {
+        let then = std::time::SystemTime::now() - Duration::from_mins(minutes);
+        file.set_times(std::fs::FileTimes::new().set_modified(then)).unwrap();
+    };
+    age(10);
+    assert!(store.gc_plan(&rule(0)).unwrap().files.is_empty(), "a bake may be about to name it");
+    age(30);
+    assert!(store.gc_plan(&rule(1000)).unwrap().files.is_empty(), "there is room");
+    assert_eq!(collect(&store, &rule(0)).files.len(), 1);
+}
+
+#[test]
 fn over_the_budget_old_versions_go_but_never_a_current_one() {
     let (_folder, store) = store_with_tenant();
     for n in 1..=4 {

@@ -135,6 +135,36 @@ fn grants_are_read_as_they_are_written() {
 }
 
 #[test]
+fn a_folder_in_one_that_can_be_written_is_not_granted_to_anybody() {
+    let (_folder, store) = store_with_tenant();
+    store.add_tenant(&name("other"), TenantLimits::default()).unwrap();
+    let grant = |tenant: &str, text: &str| store.grant(&name(tenant), text.parse().unwrap());
+    grant("acme", "/srv/a::data").unwrap();
+    for (tenant, text) in
+        [("acme", "/srv/a/sub::sub:ro"), ("other", "/srv/a/b/c::x"), ("other", "/srv::all")]
+    {
+        let error = grant(tenant, text).unwrap_err();
+        assert!(matches!(error, TenantError::Nested { .. }), "{text}: {error}");
+        assert!(error.to_string().contains("/srv/a of the tenant acme"), "{error}");
+    }
+    assert!(store.tenant(&name("other")).unwrap().grants.is_empty(), "a refusal changes nothing");
+    // The same folder, one beside it, and one within which nobody writes.
+    for (tenant, text) in [
+        ("other", "/srv/a::data"),
+        ("acme", "/srv/ab::ab"),
+        ("acme", "/ro::ro:ro"),
+        ("other", "/ro/sub::sub:ro"),
+    ] {
+        grant(tenant, text).unwrap();
+    }
+    let error = grant("acme", "/ro::ro").unwrap_err();
+    assert!(
+        matches!(error, TenantError::Nested { .. }),
+        "what was read-only gets writable: {error}"
+    );
+}
+
+#[test]
 fn grants_replace_are_revoked_and_bounded() {
     let (_folder, store) = store_with_tenant();
     let acme = name("acme");

@@ -93,6 +93,7 @@ pub(crate) fn deployment(content: u64) -> Deployment {
         artefact: hash(BlobKind::Artefact),
         plan: hash(BlobKind::Plan),
         image: (!content.is_multiple_of(3)).then_some(ImageRef { id: blob, blob }),
+        engine: Hash::default(),
         mode: Mode::Fork,
         memory_bytes: 1,
         timeout_ms: content,
