@@ -45,7 +45,9 @@ fn main() {
         more += live_and_die(folder.path(), rng.random_range(0..MAX_ACKS), &mut model);
     }
     let changes: u64 = model.values().sum();
-    println!("killed {rounds} times: {changes} changes, all there; {more} of them not acknowledged");
+    println!(
+        "killed {rounds} times: {changes} changes, all there; {more} of them not acknowledged"
+    );
     assert!(changes > rounds as u64 / 2, "hardly anything was done");
 }
 

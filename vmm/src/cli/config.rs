@@ -6,14 +6,9 @@ use std::time::Duration;
 
 use super::exit::{Code, Failure};
 use super::manifest::{self, Settings};
-<<<<<<< HEAD
 use super::{parse, peers};
-use crate::monitor::Config;
 use crate::monitor::state::PeersConfig;
-=======
-use super::parse;
 use crate::monitor::{Config, MAX_WORKERS};
->>>>>>> state
 
 /// Settings of a monitor, as flags or environment give them.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -54,7 +49,6 @@ pub struct Flags {
     /// Versions of a function that are kept beside the current one
     #[arg(long, env = "FAASLET_KEEP_VERSIONS")]
     pub keep_versions: Option<usize>,
-<<<<<<< HEAD
     /// Most memory for state, of all tenants
     #[arg(long, env = "FAASLET_STATE_MEMORY", value_parser = parse::size)]
     pub state_memory: Option<u64>,
@@ -76,14 +70,12 @@ pub struct Flags {
     /// Its keys, made by `faaslet peers init` [default: `peer` in the monitor's folder]
     #[arg(long, env = "FAASLET_PEER_KEYS", value_name = "FOLDER")]
     pub peer_keys: Option<PathBuf>,
-=======
     /// Most bytes of modules, code and images on disk; old versions go to keep within it
     #[arg(long, env = "FAASLET_DISK_BUDGET", value_parser = parse::size, value_name = "SIZE")]
     pub disk_budget: Option<u64>,
     /// Most bytes of a tenant's uploads that no function uses [default: 1G]
     #[arg(long, env = "FAASLET_UPLOAD_QUOTA", value_parser = parse::size, value_name = "SIZE")]
     pub upload_quota: Option<u64>,
->>>>>>> state
     /// Keep the processor awake: faster answers, more power
     #[arg(long, env = "FAASLET_LOW_LATENCY")]
     pub low_latency: bool,
@@ -104,7 +96,6 @@ impl From<Settings> for Flags {
             cell_memory: file.cell_memory,
             builder_memory: file.builder_memory,
             keep_versions: file.keep_versions,
-<<<<<<< HEAD
             state_memory: file.state_memory,
             state_memory_per_tenant: file.state_memory_per_tenant,
             state_values_per_tenant: file.state_values_per_tenant,
@@ -112,10 +103,8 @@ impl From<Settings> for Flags {
             host: file.host,
             peer_listen: file.peer_listen,
             peer_keys: file.peer_keys,
-=======
             disk_budget: file.disk_budget,
             upload_quota: file.upload_quota,
->>>>>>> state
             low_latency: file.low_latency,
         }
     }
@@ -163,14 +152,11 @@ impl Flags {
         set(&mut config.cell_memory_bytes, self.cell_memory);
         set(&mut config.builder_memory_bytes, self.builder_memory);
         set(&mut config.keep_versions, self.keep_versions);
-<<<<<<< HEAD
         set(&mut config.state.bytes, self.state_memory);
         set(&mut config.state.bytes_per_tenant, self.state_memory_per_tenant);
         set(&mut config.state.values_per_tenant, self.state_values_per_tenant);
-=======
         config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
         set(&mut config.upload_quota_bytes, self.upload_quota);
->>>>>>> state
         config.low_latency |= self.low_latency;
     }
 }

@@ -47,7 +47,6 @@ pub struct Settings {
     pub builder_memory: Option<u64>,
     pub keep_versions: Option<usize>,
     #[serde(deserialize_with = "size")]
-<<<<<<< HEAD
     pub state_memory: Option<u64>,
     #[serde(deserialize_with = "size")]
     pub state_memory_per_tenant: Option<u64>,
@@ -56,11 +55,10 @@ pub struct Settings {
     pub host: Option<String>,
     pub peer_listen: Option<SocketAddr>,
     pub peer_keys: Option<PathBuf>,
-=======
+    #[serde(deserialize_with = "size")]
     pub disk_budget: Option<u64>,
     #[serde(deserialize_with = "size")]
     pub upload_quota: Option<u64>,
->>>>>>> state
     pub low_latency: bool,
 }
 

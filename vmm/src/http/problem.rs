@@ -10,14 +10,10 @@ use faaslet_store::{
 };
 
 use crate::api::Problem;
-<<<<<<< HEAD
 use crate::monitor::state::OutsideError;
-use crate::monitor::{AdminError, DeployError, LoadError, ModuleError, StoreError};
-=======
 use crate::monitor::{
     AdminError, Busy, DeployError, LoadError, ModuleError, OverBudget, StoreError,
 };
->>>>>>> state
 
 /// When a refused call may be tried again.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");

@@ -9,22 +9,13 @@ use std::ops::Range;
 use faaslet_state::{Chunk, ChunkRange};
 
 use crate::error::TierError;
-<<<<<<< HEAD
-use crate::sys::PAGE_BYTES;
-=======
 use crate::sys::{Access, PAGE_BYTES};
->>>>>>> state
 use crate::table::{Standing, Table, pages_within};
 use crate::task::{Task, Wake};
 use crate::value::Value;
 
 /// Most mappings of a value at a time.
 pub const MAX_MAPS: usize = 4096;
-<<<<<<< HEAD
-/// Shorter mappings are compared: watching them costs more.
-const MIN_WATCHED_BYTES: u64 = 2 * PAGE_BYTES;
-=======
->>>>>>> state
 
 /// A mapping of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,14 +43,9 @@ pub(crate) struct Map {
     mode: MapMode,
     /// In bytes of the value, in whole pages.
     pub(crate) range: Range<u64>,
-<<<<<<< HEAD
-    /// Where it lies, once it is watched.
-    watched: Option<Range<usize>>,
-=======
     /// Where it lies, once that is known.
     place: Option<Range<usize>>,
     watched: bool,
->>>>>>> state
 }
 
 impl Value {
@@ -88,14 +74,6 @@ impl Value {
     /// Tells where the page of `offset` was mapped, before the function runs again.
     pub fn placed(&self, id: MapId, address: usize) {
         let mut table = self.table_mut();
-<<<<<<< HEAD
-        let Some(map) = table.maps.find(id) else { return };
-        let len = map.range.end - map.range.start;
-        if map.mode == MapMode::Write && len >= MIN_WATCHED_BYTES {
-            let pages = address..address + len as usize;
-            map.watched = self.tracker.watch(&pages).then_some(pages);
-        }
-=======
         let dense = table.dense;
         let Some(map) = table.maps.find(id) else { return };
         let len = map.range.end - map.range.start;
@@ -109,7 +87,6 @@ impl Value {
             }
         }
         map.place = Some(pages);
->>>>>>> state
     }
 
     /// Ends a mapping; its pages are still there, and no function stores to them any more.
@@ -136,14 +113,6 @@ impl Value {
             map.mode == MapMode::Write && map.range.start < end && start < map.range.end
         });
         for map in touching.cloned().collect::<Vec<_>>() {
-<<<<<<< HEAD
-            self.harvest_one(table, &map);
-        }
-    }
-
-    fn harvest_one(&self, table: &mut Table, map: &Map) {
-        let mut mark = |bytes: Range<u64>| {
-=======
             let mut watched = self.watch_or_not(table, &map);
             self.harvest_one(table, &map);
             if watched && table.dense {
@@ -173,27 +142,18 @@ impl Value {
         let (all, mut found) = (map.range.end - map.range.start, 0);
         let mut mark = |bytes: Range<u64>| {
             found += bytes.end - bytes.start;
->>>>>>> state
             let (start, end) = (map.range.start + bytes.start, map.range.start + bytes.end);
             let chunks = ChunkRange::covering(start, end - start);
             for chunk in chunks.iter().flat_map(|chunks| chunks.iter()) {
                 table.mark_written(chunk, pages_within(chunk, start, end));
             }
         };
-<<<<<<< HEAD
-        match &map.watched {
-            Some(pages) => {
-                self.tracker.harvest(pages, mark);
-            }
-            None => mark(0..map.range.end - map.range.start),
-=======
         match map.place.as_ref().filter(|_| map.watched) {
             Some(place) => {
                 self.tracker.harvest(place, &mut mark);
                 table.dense = self.tracker.is_dense(table.dense, found, all);
             }
             None => mark(0..all),
->>>>>>> state
         }
     }
 
@@ -237,11 +197,7 @@ impl Maps {
     fn add(&mut self, task: Task, mode: MapMode, range: Range<u64>) -> MapId {
         let id = MapId(self.next);
         self.next += 1;
-<<<<<<< HEAD
-        self.maps.push(Map { id, task, mode, range, watched: None });
-=======
         self.maps.push(Map { id, task, mode, range, place: None, watched: false });
->>>>>>> state
         id
     }
 

@@ -182,11 +182,7 @@ impl Value {
             return;
         }
         for (chunk, entry) in table.present_from(Chunk(0)) {
-<<<<<<< HEAD
-            if self.can_go(&table, chunk, bases) {
-=======
             if can_go(&table, chunk, bases) {
->>>>>>> state
                 found(entry.used.load(std::sync::atomic::Ordering::Relaxed), chunk);
             }
         }
@@ -195,11 +191,7 @@ impl Value {
     /// Evicts the base of a chunk, or all of it, if that can still go.
     fn evict(&self, chunk: Chunk, base: bool) {
         let mut table = self.table_mut();
-<<<<<<< HEAD
-        if self.is_pinned(&table) || !self.can_go(&table, chunk, base) {
-=======
         if self.is_pinned(&table) || !can_go(&table, chunk, base) {
->>>>>>> state
             return;
         }
         if base {
@@ -215,15 +207,6 @@ impl Value {
     fn is_pinned(&self, table: &Table) -> bool {
         table.exclusive.is_some() || self.lock().is_held()
     }
-<<<<<<< HEAD
-
-    fn can_go(&self, table: &Table, chunk: Chunk, base: bool) -> bool {
-        let Some(entry) = table.entry(chunk) else { return false };
-        let sent = table.sending.as_ref().is_some_and(|push| push.chunks.contains(&chunk.0));
-        let idle = entry.is_clean() && !sent;
-        if base { idle && entry.base.is_some() } else { idle && entry.maps == 0 }
-    }
-=======
 }
 
 /// Whether the base of a chunk, or all of it, can go.
@@ -232,5 +215,4 @@ fn can_go(table: &Table, chunk: Chunk, base: bool) -> bool {
     let sent = table.sending.as_ref().is_some_and(|push| push.chunks.contains(&chunk.0));
     let idle = entry.is_clean() && !sent;
     if base { idle && entry.base.is_some() } else { idle && entry.maps == 0 }
->>>>>>> state
 }

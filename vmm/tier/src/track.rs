@@ -4,12 +4,9 @@
 //! push asks, which protects the page again in the same step, and copies afterwards. So a store is
 //! in the copy, or is noted for the next push. Without it every page of a mapping may have been
 //! stored to, and is compared with its base.
-<<<<<<< HEAD
-=======
 //!
 //! A first store to a protected page costs as much as comparing about nine pages. So mappings that
 //! are short, and values of which much was stored to, are compared; see [`Tracker::is_dense`].
->>>>>>> state
 
 use std::fs::File;
 use std::ops::Range;
@@ -17,19 +14,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 
-<<<<<<< HEAD
-use crate::sys::{MAX_SCAN_REGIONS, Memory, PAGE_BYTES, PageRegion, Userfault, scan_written};
-=======
 use crate::sys::{
     Access, MAX_SCAN_REGIONS, Memory, PAGE_BYTES, PageRegion, Userfault, populate, scan_written,
 };
->>>>>>> state
 
 /// Where the kernel shows this process its page map.
 const PAGEMAP_PATH: &str = "/proc/self/pagemap";
 
-<<<<<<< HEAD
-=======
 /// Shorter mappings are compared: watching them costs more.
 const MIN_WATCHED_BYTES: u64 = 512 * 1024;
 /// Where more than one page of so many was stored to, comparing all is cheaper.
@@ -37,7 +28,6 @@ const DENSE_PART: u64 = 8;
 /// Where fewer than one page of so many differed, watching is cheaper.
 const SPARSE_PART: u64 = 16;
 
->>>>>>> state
 /// How it is done here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracking {
@@ -54,11 +44,8 @@ pub enum Tracking {
 pub struct Tracker {
     /// Invariant: there if and only if pages are tracked by protection.
     means: Option<Means>,
-<<<<<<< HEAD
-=======
     populates: bool,
     insists: bool,
->>>>>>> state
 }
 
 #[derive(Debug)]
@@ -71,18 +58,11 @@ impl Tracker {
     /// The best that tells the truth here, found by trying.
     pub fn open() -> Self {
         let means = Means::open().filter(|means| means.tell_the_truth().unwrap_or(false));
-<<<<<<< HEAD
-        Self { means }
-=======
         Self { means, populates: false, insists: false }
->>>>>>> state
     }
 
     /// Comparing everything.
     pub fn comparing() -> Self {
-<<<<<<< HEAD
-        Self { means: None }
-=======
         Self { means: None, populates: false, insists: false }
     }
 
@@ -96,7 +76,6 @@ impl Tracker {
     #[must_use]
     pub fn insisting(self) -> Self {
         Self { insists: true, ..self }
->>>>>>> state
     }
 
     /// Which it is.
@@ -109,16 +88,6 @@ impl Tracker {
         self.means.iter().flat_map(|means| [means.userfault.fd(), means.pagemap.as_fd()])
     }
 
-<<<<<<< HEAD
-    /// Begins to watch a mapping; whether it is watched now.
-    pub(crate) fn watch(&self, pages: &Range<usize>) -> bool {
-        self.means.as_ref().is_some_and(|means| means.userfault.watch(pages).is_ok())
-    }
-
-    /// Calls `found` with ranges of pages of a watched mapping that were stored to since the last
-    /// time, in bytes from its start. Where that cannot be told, `found` gets all of it.
-    pub(crate) fn harvest(&self, pages: &Range<usize>, mut found: impl FnMut(Range<u64>)) -> bool {
-=======
     /// Enters the pages of a mapping, if that is done at once. What cannot be is left to faults.
     pub(crate) fn populate(&self, pages: &Range<usize>, access: Access) {
         if self.populates {
@@ -151,7 +120,6 @@ impl Tracker {
     /// Calls `found` with ranges of pages of a watched mapping that were stored to since the last
     /// time, in bytes from its start. Where that cannot be told, `found` gets all of it.
     pub(crate) fn harvest(&self, pages: &Range<usize>, mut found: impl FnMut(Range<u64>)) {
->>>>>>> state
         let told = match &self.means {
             Some(means) => means.scan(pages, &mut found).is_ok(),
             None => false,
@@ -159,10 +127,6 @@ impl Tracker {
         if !told {
             found(0..pages.len() as u64);
         }
-<<<<<<< HEAD
-        told
-=======
->>>>>>> state
     }
 }
 

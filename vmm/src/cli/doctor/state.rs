@@ -26,7 +26,9 @@ fn memory() -> Check {
     });
     let state = match total.map(|kib| kib << 10) {
         Some(total) if total / 2 >= wanted => Ok(bytes(total)),
-        Some(total) => Err(format!("{} of memory; values may take {}", bytes(total), bytes(wanted))),
+        Some(total) => {
+            Err(format!("{} of memory; values may take {}", bytes(total), bytes(wanted)))
+        }
         None => Err("cannot be read".to_owned()),
     };
     Check::new(

@@ -14,19 +14,13 @@
 
 mod memory;
 mod pagemap;
-<<<<<<< HEAD
-=======
 mod populate;
->>>>>>> state
 mod userfault;
 mod view;
 
 pub(crate) use memory::Memory;
 pub(crate) use pagemap::{MAX_SCAN_REGIONS, PageRegion, scan_written};
-<<<<<<< HEAD
-=======
 pub(crate) use populate::{Access, populate};
->>>>>>> state
 pub(crate) use userfault::Userfault;
 pub(crate) use view::View;
 

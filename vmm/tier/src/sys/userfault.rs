@@ -33,8 +33,6 @@ struct RegisterArgument {
     ioctls: u64,
 }
 
-<<<<<<< HEAD
-=======
 /// `struct uffdio_range`.
 #[repr(C)]
 struct RangeArgument {
@@ -42,7 +40,6 @@ struct RangeArgument {
     len: u64,
 }
 
->>>>>>> state
 /// `struct uffdio_writeprotect`.
 #[repr(C)]
 struct ProtectArgument {
@@ -54,20 +51,14 @@ struct ProtectArgument {
 const _: () = assert!(size_of::<ApiArgument>() == 24);
 const _: () = assert!(size_of::<RegisterArgument>() == 32);
 const _: () = assert!(size_of::<ProtectArgument>() == 24);
-<<<<<<< HEAD
-=======
 const _: () = assert!(size_of::<RangeArgument>() == 16);
->>>>>>> state
 
 const UFFDIO_API: libc::Ioctl =
     nix::request_code_readwrite!(0xaa, 0x3f, size_of::<ApiArgument>()) as libc::Ioctl;
 const UFFDIO_REGISTER: libc::Ioctl =
     nix::request_code_readwrite!(0xaa, 0x00, size_of::<RegisterArgument>()) as libc::Ioctl;
-<<<<<<< HEAD
-=======
 const UFFDIO_UNREGISTER: libc::Ioctl =
     nix::request_code_read!(0xaa, 0x01, size_of::<RangeArgument>()) as libc::Ioctl;
->>>>>>> state
 const UFFDIO_WRITEPROTECT: libc::Ioctl =
     nix::request_code_readwrite!(0xaa, 0x06, size_of::<ProtectArgument>()) as libc::Ioctl;
 
@@ -117,8 +108,6 @@ impl Userfault {
         })?;
         Ok(())
     }
-<<<<<<< HEAD
-=======
 
     /// Watches a mapping no longer: stores to it cost nothing again. One that cannot be let go
     /// stays watched, and nobody asks.
@@ -127,5 +116,4 @@ impl Userfault {
         // SAFETY: the kernel's own structure for this request; no bytes change.
         unsafe { libc::ioctl(self.fd.as_raw_fd(), UFFDIO_UNREGISTER, &raw mut range) };
     }
->>>>>>> state
 }

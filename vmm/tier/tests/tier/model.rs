@@ -203,11 +203,7 @@ fn random_histories_are_those_of_the_model() {
     println!("seeds from {first}");
     for seed in first..first + HISTORIES {
         let rule = Rule::ALL[(seed % 7) as usize];
-<<<<<<< HEAD
-        history(rule, seed, &Tracker::open);
-=======
         history(rule, seed, &|| Tracker::open().insisting());
->>>>>>> state
         history(rule, seed, &Tracker::comparing);
     }
 }

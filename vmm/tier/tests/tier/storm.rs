@@ -16,10 +16,7 @@ use crate::owner::Owner;
 const BUDGET_BYTES: u64 = 64 << 20;
 /// Two chunks, and a page and some of a third.
 const VALUE_BYTES: u64 = 2 * CHUNK_BYTES + 4096 + 64;
-<<<<<<< HEAD
-=======
 const LONG_VALUE_BYTES: u64 = 1 << 20;
->>>>>>> state
 const PUSHES: usize = 12;
 /// Steps that an element goes through, each one further by its rule.
 const STEPS: u8 = 100;
@@ -30,13 +27,8 @@ fn element(spec: &Spec, step: u8) -> Vec<u8> {
     let width = spec.element().width() as usize;
     let number = match spec.rule() {
         Rule::Min => STEPS - step,
-<<<<<<< HEAD
-        Rule::And => 0x7f << (step / 15),
-        Rule::Or => !(0x7f << (step / 15)) & 0x7f,
-=======
         Rule::And => 0xff << (step / 15),
         Rule::Or => !(0xff << (step / 15)),
->>>>>>> state
         _ => step,
     };
     match spec.element() {
@@ -46,10 +38,6 @@ fn element(spec: &Spec, step: u8) -> Vec<u8> {
     }
 }
 
-<<<<<<< HEAD
-fn is_whole(spec: &Spec, bytes: &[u8]) -> bool {
-    (0..=STEPS).any(|step| element(spec, step) == bytes)
-=======
 /// Whether no mixture of two steps is in it.
 fn is_whole(spec: &Spec, bytes: &[u8]) -> bool {
     let number = match spec.element() {
@@ -58,7 +46,6 @@ fn is_whole(spec: &Spec, bytes: &[u8]) -> bool {
         _ => return bytes.iter().all(|byte| *byte == bytes[0]),
     };
     number.fract() == 0.0 && (0.0..=f64::from(STEPS)).contains(&number)
->>>>>>> state
 }
 
 /// Stores to the elements of a range, in no order, until told to stop; what it stored last.
@@ -87,25 +74,16 @@ fn store_on(
 
 /// Pushes while three threads store to one value, two through one mapping and one through another.
 fn storm(spec: &Spec, tracker: Tracker, seed: u64) {
-<<<<<<< HEAD
-    let width = spec.element().width() as usize;
-    let count = VALUE_BYTES as usize / width;
-=======
     let len = spec.quota_bytes();
     let width = spec.element().width() as usize;
     let count = len as usize / width;
->>>>>>> state
     let start: Vec<u8> = (0..count).flat_map(|_| element(spec, 0)).collect();
     let (mut owner, tier) = (Owner::new(*spec, &start), Tier::new(BUDGET_BYTES, tracker));
     let value = owner.open(&tier);
     owner.fetch(&value);
     let (mut one, mut other) = (Faaslet::new(1), Faaslet::new(2));
     let maps = [&mut one, &mut other]
-<<<<<<< HEAD
-        .map(|faaslet| (faaslet.map(&value, 0, VALUE_BYTES, MapMode::Write), faaslet.memory()));
-=======
         .map(|faaslet| (faaslet.map(&value, 0, len, MapMode::Write), faaslet.memory()));
->>>>>>> state
     let parts = [0..count / 3, count / 3..count / 2, count / 2..count];
     let stop = AtomicBool::new(false);
     let last: Vec<u8> = std::thread::scope(|scope| {
@@ -166,9 +144,6 @@ fn stores_during_pushes_all_arrive_when_pages_are_protected() {
     if Tracker::open().tracking() == Tracking::Compare {
         return println!("no write protection by the kernel here: not tested");
     }
-<<<<<<< HEAD
-    every_spec(Tracker::open);
-=======
     every_spec(|| Tracker::open().insisting());
 }
 
@@ -181,5 +156,4 @@ fn stores_during_pushes_all_arrive_while_the_way_of_finding_them_changes() {
         let spec = Spec::new(element, rule, Durability::Memory, LONG_VALUE_BYTES).unwrap();
         storm(&spec, Tracker::open(), seed);
     }
->>>>>>> state
 }
