@@ -1,6 +1,6 @@
 //! State: values read and written from outside of functions.
 //!
-//! A value's ETag is its version. `Range` reads a part; `?offset=` writes one.
+//! A value's `ETag` is its version. `Range` reads a part; `?offset=` writes one.
 
 mod headers;
 

@@ -28,7 +28,7 @@ pub(super) fn ask(
     states: &Arc<States>,
     live: &Arc<Live>,
     prefix: &str,
-    after: String,
+    after: &str,
     limit: u32,
     deadline: Instant,
     answered: Answered,
@@ -48,7 +48,7 @@ pub(super) fn ask(
         answered: Some(answered),
     }));
     for host in &states.hosts {
-        let body = Body::List { after: after.clone(), limit };
+        let body = Body::List { after: after.to_owned(), limit };
         let gathered = Arc::clone(&gathered);
         let answered: Answered = Box::new(move |result| {
             let told = lock(&gathered).take(result);

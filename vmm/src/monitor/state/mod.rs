@@ -171,13 +171,13 @@ impl StateSession {
         let Ends { states, live } = &*self.0;
         match body {
             Body::List { after, limit } => {
-                list::ask(states, live, key, after, limit, deadline, answered);
+                list::ask(states, live, key, &after, limit, deadline, answered);
             }
             Body::Renew { .. } | Body::End { .. } => {
                 let why = "found a request that a session makes by itself".to_owned();
                 answered(Err(Failure::Malformed { why }.into()));
             }
-            body => states.submit(live, numbered, key, body, payload, deadline, answered),
+            body => states.submit(live, numbered, (key, body, payload), deadline, answered),
         }
     }
 

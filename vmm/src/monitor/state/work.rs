@@ -53,14 +53,12 @@ thread_local! {
 }
 
 impl States {
-    /// Asks the owner of a key.
+    /// Asks the owner of a key; a change that is `numbered` gets the session's next number.
     pub(super) fn submit(
         self: &Arc<Self>,
         live: &Arc<Live>,
         numbered: bool,
-        key: &str,
-        body: Body,
-        payload: Bytes,
+        (key, body, payload): (&str, Body, Bytes),
         deadline: Instant,
         answered: Answered,
     ) {
