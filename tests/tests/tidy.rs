@@ -37,6 +37,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "faaslet-ring",
             "faaslet-sandbox",
             "faaslet-snapshot",
+            "faaslet-state",
             "faaslet-store",
             "faaslet-tier",
             "faaslet-wasi",

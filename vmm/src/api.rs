@@ -116,6 +116,85 @@ pub struct FunctionInfo {
     pub p99_us: u64,
 }
 
+/// A value of state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateInfo {
+    /// Its key.
+    pub key: String,
+    /// It was kept in memory alone and its host has lost it, or it was damaged on disk: nothing
+    /// else is known then.
+    pub lost: bool,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its newest version.
+    pub version: String,
+    /// The version in which it was made.
+    pub made: String,
+    /// What it is an array of.
+    pub element: String,
+    /// How changes of several hosts are merged.
+    pub rule: String,
+    /// Whether it survives the loss of its host's memory.
+    pub durable: bool,
+    /// Most bytes that it may have.
+    pub quota_bytes: u64,
+    /// Versions that are kept beside the newest.
+    pub keep_versions: u32,
+    /// And those that are younger than this, in seconds.
+    pub keep_age_s: u32,
+}
+
+/// Names of values.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateList {
+    /// In order.
+    pub values: Vec<StateInfo>,
+    /// Whether there are more behind the last.
+    pub more: bool,
+}
+
+/// A version of a value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateVersion {
+    /// It.
+    pub version: String,
+    /// The value's length in it.
+    pub len: u64,
+    /// How long ago it was made, in milliseconds.
+    pub age_ms: u64,
+    /// Bytes of the chunks that it changed.
+    pub changed_bytes: u64,
+}
+
+/// A part that differs between two versions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateChange {
+    /// Where it begins.
+    pub at: u64,
+    /// How long it is.
+    pub len: u64,
+}
+
+/// What differs between two versions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateDiff {
+    /// In order.
+    pub changes: Vec<StateChange>,
+    /// Whether these are all.
+    pub complete: bool,
+}
+
+/// Where appended bytes stand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StateAppended {
+    /// Where they begin.
+    pub at: u64,
+    /// The value's length with them.
+    pub len: u64,
+    /// The value's version with them.
+    pub version: String,
+}
+
 /// A version of a function in a list.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionInfo {

@@ -234,6 +234,40 @@ impl Client {
         response.body_mut().read_json().map_err(|error| unreadable(&error))
     }
 
+    /// Sends bytes with headers of the command's own.
+    pub fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Response<Body>, Failure> {
+        let has_body = matches!(method, Method::PUT | Method::POST);
+        let mut request = self.request(method, path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = if has_body {
+            let request = request.header("content-type", "application/octet-stream").body(body);
+            self.run(request.map_err(|error| unreadable(&error))?)?
+        } else {
+            self.run(request.body(()).map_err(|error| unreadable(&error))?)?
+        };
+        checked(response)
+    }
+
+    /// The same, and reads a JSON answer.
+    pub fn send_for<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<T, Failure> {
+        let mut response = self.send(method, path, headers, body)?;
+        response.body_mut().read_json().map_err(|error| unreadable(&error))
+    }
+
     fn ask(
         &self,
         method: Method,

@@ -9,7 +9,8 @@ use faaslet_sandbox::Strictness;
 
 use super::exit::{Code, Failure};
 use super::manifest::{self, Sandbox, Settings};
-use super::parse;
+use super::{parse, peers};
+use crate::monitor::state::PeersConfig;
 use crate::monitor::{Config, MAX_WORKERS};
 
 /// Settings of a monitor, as flags or environment give them.
@@ -51,6 +52,27 @@ pub struct Flags {
     /// Versions of a function that are kept beside the current one
     #[arg(long, env = "FAASLET_KEEP_VERSIONS")]
     pub keep_versions: Option<usize>,
+    /// Most memory for state, of all tenants
+    #[arg(long, env = "FAASLET_STATE_MEMORY", value_parser = parse::size)]
+    pub state_memory: Option<u64>,
+    /// Most memory for the state of one tenant
+    #[arg(long, env = "FAASLET_STATE_MEMORY_PER_TENANT", value_parser = parse::size)]
+    pub state_memory_per_tenant: Option<u64>,
+    /// Most values of one tenant
+    #[arg(long, env = "FAASLET_STATE_VALUES_PER_TENANT")]
+    pub state_values_per_tenant: Option<u64>,
+    /// The hosts that share state: a file with a line `NAME ADDRESS` for each
+    #[arg(long, env = "FAASLET_PEERS", value_name = "FILE", requires = "host")]
+    pub peers: Option<PathBuf>,
+    /// Which of them this is
+    #[arg(long, env = "FAASLET_HOST", value_name = "NAME")]
+    pub host: Option<String>,
+    /// Where this one listens for the others [default: its address in the file]
+    #[arg(long, env = "FAASLET_PEER_LISTEN", value_name = "ADDRESS")]
+    pub peer_listen: Option<SocketAddr>,
+    /// Its keys, made by `faaslet peers init` [default: `peer` in the monitor's folder]
+    #[arg(long, env = "FAASLET_PEER_KEYS", value_name = "FOLDER")]
+    pub peer_keys: Option<PathBuf>,
     /// Most bytes of modules, code and images on disk; old versions go to keep within it
     #[arg(long, env = "FAASLET_DISK_BUDGET", value_parser = parse::size, value_name = "SIZE")]
     pub disk_budget: Option<u64>,
@@ -101,6 +123,13 @@ impl From<Settings> for Flags {
             cell_memory: file.cell_memory,
             builder_memory: file.builder_memory,
             keep_versions: file.keep_versions,
+            state_memory: file.state_memory,
+            state_memory_per_tenant: file.state_memory_per_tenant,
+            state_values_per_tenant: file.state_values_per_tenant,
+            peers: file.peers,
+            host: file.host,
+            peer_listen: file.peer_listen,
+            peer_keys: file.peer_keys,
             disk_budget: file.disk_budget,
             upload_quota: file.upload_quota,
             sandbox: file.sandbox,
@@ -119,6 +148,7 @@ impl Flags {
             layer.apply(&mut config);
         }
         check(&config)?;
+        config.peers = self.others(&file, &config.dir)?;
         Ok(config)
     }
 
@@ -131,6 +161,17 @@ impl Flags {
 
     fn file(&self) -> Result<Self, Failure> {
         self.config.as_deref().map_or(Ok(Self::default()), read)
+    }
+
+    /// The list of hosts, if there is one.
+    fn others(&self, file: &Self, dir: &Path) -> Result<Option<PeersConfig>, Failure> {
+        let Some(list) = self.peers.as_ref().or(file.peers.as_ref()) else { return Ok(None) };
+        let host = self.host.as_ref().or(file.host.as_ref()).ok_or_else(|| {
+            Failure::new(Code::Usage, "expected --host NAME beside --peers: which host this is")
+        })?;
+        let keys = self.peer_keys.as_ref().or(file.peer_keys.as_ref());
+        let keys = keys.cloned().unwrap_or_else(|| dir.join(peers::KEYS_FOLDER));
+        peers::config(list, host, self.peer_listen.or(file.peer_listen), &keys).map(Some)
     }
 
     fn apply(&self, config: &mut Config) {
@@ -148,6 +189,9 @@ impl Flags {
         set(&mut config.cell_memory_bytes, self.cell_memory);
         set(&mut config.builder_memory_bytes, self.builder_memory);
         set(&mut config.keep_versions, self.keep_versions);
+        set(&mut config.state.bytes, self.state_memory);
+        set(&mut config.state.bytes_per_tenant, self.state_memory_per_tenant);
+        set(&mut config.state.values_per_tenant, self.state_values_per_tenant);
         config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
         set(&mut config.upload_quota_bytes, self.upload_quota);
         set(&mut config.low_latency, self.low_latency);

@@ -1,6 +1,7 @@
 //! `doctor`: what this machine has and lacks, what each missing thing costs, and what mends it.
 
 mod limits;
+mod state;
 mod wake;
 
 use std::path::Path;
@@ -52,6 +53,7 @@ pub fn run(context: &Context) -> Result<ExitCode, Failure> {
     }));
     checks.extend([memfd(), pagemap(), huge_pages(), userfaultfd()]);
     checks.extend(limits::checks(&folder));
+    checks.extend(state::checks(&folder));
     checks.extend([wake::check(), toolchain()]);
     if context.output.json {
         context.output.show(&checks, String::new)?;

@@ -4,7 +4,7 @@
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::Error as _;
@@ -46,6 +46,15 @@ pub struct Settings {
     #[serde(deserialize_with = "size")]
     pub builder_memory: Option<u64>,
     pub keep_versions: Option<usize>,
+    #[serde(deserialize_with = "size")]
+    pub state_memory: Option<u64>,
+    #[serde(deserialize_with = "size")]
+    pub state_memory_per_tenant: Option<u64>,
+    pub state_values_per_tenant: Option<u64>,
+    pub peers: Option<PathBuf>,
+    pub host: Option<String>,
+    pub peer_listen: Option<SocketAddr>,
+    pub peer_keys: Option<PathBuf>,
     #[serde(deserialize_with = "size")]
     pub disk_budget: Option<u64>,
     #[serde(deserialize_with = "size")]

@@ -19,7 +19,9 @@ mod manifest;
 mod new;
 mod output;
 mod parse;
+mod peers;
 mod run;
+mod state;
 mod tenant;
 mod up;
 
@@ -74,6 +76,12 @@ enum Command {
     /// Images: look at them, copy them
     #[command(subcommand)]
     Image(images::Image),
+    /// Values that functions share: list, read, write, back up
+    #[command(subcommand)]
+    State(state::State),
+    /// Keys of the hosts that share state, for the operator
+    #[command(subcommand)]
+    Peers(peers::Peers),
     /// Remove what no version needs
     Gc(At<images::Gc>),
     /// Run a WASI command, or call a function once, without a monitor
@@ -147,6 +155,8 @@ fn run(command: Command, mut context: Context) -> Result<ExitCode, Failure> {
             images::list(&context, Right::Tenant)?;
         }
         Command::Image(image) => image.run(context)?,
+        Command::State(state) => state.run(context)?,
+        Command::Peers(peers) => peers.run(&context)?,
         Command::Gc(at) => at.into_command(target).run(&context)?,
         Command::Run(run) => return run.run(&context),
         Command::Doctor(at) => {
@@ -209,6 +219,7 @@ mod tests {
             &["faaslet", "--dir", "/x", "tenant", "grant", "t", "--dir", "/h::/g", "--json"],
             &["faaslet", "up", "--low-latency", "--log-json=false", "--json"],
             &["faaslet", "up", "--low-latency=false", "--json"],
+            &["faaslet", "state", "ls", "--dir", "/x", "--json"],
             &["faaslet", "image", "ls", "--dir", "/x", "--json"],
             &["faaslet", "call", "f", "--dir", "/x", "--json", "--data", "-1"],
         ] {

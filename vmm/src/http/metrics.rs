@@ -1,5 +1,7 @@
 //! What is counted, for Prometheus: read when it is asked for, kept nowhere.
 
+mod state;
+
 use std::fmt::Error;
 
 use prometheus_client::collector::Collector;
@@ -59,6 +61,7 @@ pub(super) fn text(measures: &Measures) -> Result<String, Error> {
     host(&mut registry, measures);
     functions(&mut registry, &measures.functions);
     cells(&mut registry, &measures.cells);
+    state::register(&mut registry, measures);
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)

@@ -20,6 +20,7 @@ mod modules;
 mod operator;
 mod problem;
 mod router;
+mod state;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,15 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use faaslet_state::message::Failure;
+use faaslet_state::session::SessionError;
 use faaslet_store::{
     DeployError as RecordError, FunctionError, GcError, GrantError, NameError, PutError,
     RemoveError, TenantError,
 };
 
 use crate::api::Problem;
+use crate::monitor::state::OutsideError;
 use crate::monitor::{
     AdminError, Busy, DeployError, LoadError, ModuleError, OverBudget, StoreError,
 };
@@ -44,6 +47,10 @@ kinds! {
     method "method-not-allowed" METHOD_NOT_ALLOWED "This cannot be done with it";
     too_slow "too-slow" REQUEST_TIMEOUT "The request took too long to arrive";
     conflict "conflict" CONFLICT "There is one already";
+    precondition "precondition-failed" PRECONDITION_FAILED "It is not in the version that was expected";
+    gone "gone" GONE "It was there, and is lost";
+    locked "locked" LOCKED "Somebody holds a lock";
+    range "range-not-satisfiable" RANGE_NOT_SATISFIABLE "There are no such bytes";
     too_large "too-large" PAYLOAD_TOO_LARGE "The body is over the limit";
     refused "refused" UNPROCESSABLE_ENTITY "What was asked for cannot be done";
     overloaded "overloaded" TOO_MANY_REQUESTS "No room now";
@@ -195,6 +202,40 @@ impl From<AdminError> for Problem {
             }
             error => internal(&error),
         }
+    }
+}
+
+impl From<OutsideError> for Problem {
+    fn from(error: OutsideError) -> Self {
+        let text = error.to_string();
+        match error {
+            OutsideError::Session { error, .. } => of_session(&error, text),
+            OutsideError::Precondition { .. } => Self::precondition(text),
+            OutsideError::Rule { .. } => Self::refused(text),
+            OutsideError::Range { .. } => Self::range(text),
+            OutsideError::TooLong { .. } => Self::too_large(text),
+            OutsideError::Protocol => internal(&text),
+            OutsideError::Ended => Self::shutting_down(text),
+        }
+    }
+}
+
+fn of_session(error: &SessionError, text: String) -> Problem {
+    let failure = match error {
+        SessionError::Refused(failure) => failure,
+        SessionError::Unknown => return Problem::lost(text),
+        SessionError::Deadline | SessionError::NoOwner { .. } => return Problem::timed_out(text),
+        SessionError::Full { .. } => return Problem::overloaded(text),
+    };
+    match failure {
+        Failure::NotFound => Problem::not_found(text),
+        Failure::Lost | Failure::Collected { .. } => Problem::gone(text),
+        Failure::OtherSpec { .. } => Problem::conflict(text),
+        Failure::Locked { .. } | Failure::LockTimeout { .. } => Problem::locked(text),
+        Failure::Malformed { .. } => Problem::bad_request(text),
+        Failure::Storage { .. } => Problem::disk_full(text),
+        Failure::Length { .. } => Problem::too_large(text),
+        _ => Problem::refused(text),
     }
 }
 

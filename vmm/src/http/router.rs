@@ -4,7 +4,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 
-use super::{App, accept, functions, health, images, invoke, modules, operator};
+use super::{App, accept, functions, health, images, invoke, modules, operator, state};
 use crate::api::Problem;
 
 /// Every route, as `openapi.json` has it; a test compares them.
@@ -21,6 +21,11 @@ pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/functions/{name}/logs", &["get"]),
     ("/v1/images", &["get", "post"]),
     ("/v1/images/{id}", &["get", "delete"]),
+    ("/v1/state", &["get"]),
+    ("/v1/state/{key}", &["get", "put", "post", "delete"]),
+    ("/v1/state-info/{key}", &["get"]),
+    ("/v1/state-versions/{key}", &["get"]),
+    ("/v1/state-diff/{key}", &["get"]),
     ("/v1/gc", &["post"]),
     ("/v1/tenants", &["get", "post"]),
     ("/v1/tenants/{name}", &["patch", "delete"]),
@@ -47,6 +52,14 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/functions/{name}/logs", get(functions::logs))
         .route("/v1/images", get(images::list).post(images::import))
         .route("/v1/images/{id}", get(images::export).delete(images::remove))
+        .route("/v1/state", get(state::list))
+        .route(
+            "/v1/state/{*key}",
+            get(state::read).put(state::put).post(state::append).delete(state::remove),
+        )
+        .route("/v1/state-info/{*key}", get(state::info))
+        .route("/v1/state-versions/{*key}", get(state::versions))
+        .route("/v1/state-diff/{*key}", get(state::diff))
         .route("/v1/gc", post(operator::gc))
         .route("/v1/tenants", get(operator::tenants).post(operator::add_tenant))
         .route("/v1/tenants/{name}", delete(operator::remove_tenant).patch(operator::set_limits))

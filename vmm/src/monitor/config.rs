@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use faaslet_sandbox::Strictness;
 
+use super::state::{PeersConfig, StateBounds, StatesConfig};
 use crate::cell::Limits;
 
 /// Longest deadline that a call may have.
@@ -53,6 +54,10 @@ pub struct Config {
     pub sandbox: Strictness,
     /// Keep the processor awake: lower latency, more power.
     pub low_latency: bool,
+    /// What this host may hold of state.
+    pub state: StateBounds,
+    /// The list of hosts; `None` for one that is alone.
+    pub peers: Option<PeersConfig>,
 }
 
 impl Config {
@@ -77,6 +82,13 @@ impl Config {
             drain: Duration::from_secs(30),
             sandbox: Strictness::of_this_user(),
             low_latency: false,
+            state: StateBounds::default(),
+            peers: None,
         }
+    }
+
+    /// What state is started with.
+    pub(super) fn states(&self) -> StatesConfig {
+        StatesConfig { dir: self.dir.clone(), bounds: self.state, peers: self.peers.clone() }
     }
 }

@@ -4,6 +4,7 @@ use faaslet_store::BlobKind;
 
 use super::Monitor;
 use super::link::WorkerCounts;
+use super::state::{DiskCount, TenantCount};
 use super::stats::Snapshot;
 
 /// See the module's documentation.
@@ -17,6 +18,23 @@ pub struct Measures {
     pub functions: Vec<FunctionMeasure>,
     /// Cells that run.
     pub cells: Vec<CellMeasure>,
+    /// State, by tenant.
+    pub states: Vec<StateMeasure>,
+    /// What the disk stored of state.
+    pub state_disk: DiskCount,
+}
+
+/// What is counted of a tenant's state.
+#[derive(Debug, Clone)]
+pub struct StateMeasure {
+    /// Whose it is.
+    pub tenant: String,
+    /// Requests of this host since the monitor started.
+    pub count: TenantCount,
+    /// Values that this host owns.
+    pub values: u64,
+    /// Bytes of those, older versions included.
+    pub bytes: u64,
 }
 
 /// What is counted of a function.
@@ -46,8 +64,14 @@ impl Monitor {
         let mut measures = Measures {
             in_flight: self.calls_in_flight() as u64,
             store_bytes: self.store_bytes(),
+            state_disk: self.states.disk_count(),
             ..Measures::default()
         };
+        measures.states.extend(self.states.tenant_counts().into_iter().map(|(tenant, count)| {
+            let usage = self.states.usage(&tenant);
+            let (values, bytes) = (usage.values, usage.bytes);
+            StateMeasure { tenant: tenant.to_string(), count, values, bytes }
+        }));
         for tenant in self.functions.tenants() {
             if let Some(link) = tenant.current() {
                 let (tenant, counts) = (tenant.name.clone(), link.counts());

@@ -30,6 +30,7 @@ mod lock;
 mod logs;
 mod measure;
 mod quic;
+pub mod state;
 mod stats;
 mod tenants;
 
@@ -59,7 +60,7 @@ pub use functions::Deployed;
 pub use link::{CellError, CellLink, WorkerCounts};
 pub use load::LoadError;
 pub use logs::{Follower, Log};
-pub use measure::{CellMeasure, FunctionMeasure, Measures};
+pub use measure::{CellMeasure, FunctionMeasure, Measures, StateMeasure};
 pub use stats::{BOUNDS_US, OUTCOMES, Snapshot};
 
 use crate::cell::Answer;
@@ -68,6 +69,7 @@ use functions::{Functions, TenantCell};
 use groups::Groups;
 use in_flight::InFlight;
 use link::{CellEvents, ChainOut};
+use state::{States, StatesError};
 
 /// Name of the tenant that a new folder begins with.
 pub const DEFAULT_TENANT: &str = "default";
@@ -120,6 +122,9 @@ pub enum StartError {
     /// The engine.
     #[error("expected a processor that Cranelift can compile for; {0:#}")]
     Engine(wasmtime::Error),
+    /// State.
+    #[error(transparent)]
+    States(#[from] StatesError),
     /// A token's file.
     #[error("cannot write {path}: {error}; is the folder writable?")]
     File {
@@ -136,6 +141,8 @@ pub struct Monitor {
     pub config: Config,
     /// What it keeps on disk.
     pub store: Store,
+    /// What functions share.
+    pub states: Arc<States>,
     functions: Functions,
     groups: Groups,
     runtime: Handle,
@@ -169,6 +176,7 @@ impl Monitor {
         // After the store, whose lock keeps other monitors from this folder.
         let groups = Groups::new(&config.dir);
         let engine = crate::engine::fingerprint().map_err(StartError::Engine)?;
+        let states = States::open(&config.states())?;
         let keys = config.dir.join("tls");
         if !keys.exists() {
             tls::generate(&keys)?;
@@ -186,6 +194,7 @@ impl Monitor {
         let monitor = Arc::new(Self {
             config,
             store,
+            states,
             functions: Functions::default(),
             bakes: Arc::new(bakes::Bakes::new(groups.cgroups.clone(), builders)),
             groups,
@@ -216,6 +225,9 @@ impl Monitor {
                 link.kill();
                 link.wait_ended().await;
             }
+        }
+        if let Err(error) = self.states.stop() {
+            tracing::error!(%error, "state in memory was not saved, and is lost");
         }
     }
 

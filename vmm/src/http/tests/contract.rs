@@ -11,8 +11,9 @@ use super::super::router::ROUTES;
 use super::Site;
 use crate::api::{
     DeployEvent, DeployRequest, DeployedInfo, FunctionInfo, GcInfo, GrantRequest, ImageInfo,
-    LimitsRequest, LogRecord, ModuleInfo, Problem, RollbackRequest, SettingsRequest, TenantInfo,
-    TenantRequest, TokenEntry, TokenInfo, VersionInfo,
+    LimitsRequest, LogRecord, ModuleInfo, Problem, RollbackRequest, SettingsRequest, StateAppended,
+    StateChange, StateDiff, StateList, StateVersion, TenantInfo, TenantRequest, TokenEntry,
+    TokenInfo, VersionInfo,
 };
 use crate::builder::Phase;
 use crate::cell::Mode;
@@ -28,7 +29,7 @@ fn route(path: &str) -> Option<&'static str> {
         let (mut route, mut path) = (route.split('/'), path.split('/'));
         loop {
             match (route.next(), path.next()) {
-                (None, None) | (Some("{rest}"), Some(_)) => return true,
+                (None, None) | (Some("{rest}" | "{key}"), Some(_)) => return true,
                 (Some(part), Some(found)) if part == found || part.starts_with('{') => {}
                 _ => return false,
             }
@@ -70,6 +71,7 @@ fn every_route_is_served_and_no_other_method_of_it() {
     let site = Site::new();
     for (route, methods) in ROUTES {
         let path = route.replace("{name}", "nobody").replace("{rest}", "a/b").replace("{id}", "00");
+        let path = path.replace("{key}", "a/b");
         for method in ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"] {
             let answer = match (*route, method) {
                 // GET is what HEAD asks for, without the body.
@@ -144,6 +146,12 @@ fn what_is_sent_has_the_fields_of_the_document() {
     check("VersionInfo", &version);
     check("FunctionInfo", &function());
     check("LogRecord", &record());
+    check("StateList", &StateList { values: Vec::new(), more: false });
+    check("StateChange", &StateChange { at: 0, len: 0 });
+    check("StateDiff", &StateDiff { changes: Vec::new(), complete: true });
+    check("StateAppended", &StateAppended { at: 0, len: 0, version: text() });
+    let version = StateVersion { version: text(), len: 0, age_ms: 0, changed_bytes: 0 };
+    check("StateVersion", &version);
 }
 
 #[test]

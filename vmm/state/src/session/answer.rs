@@ -47,6 +47,15 @@ impl<P: Clone + Default> Session<P> {
         }
     }
 
+    /// An attempt was certainly not executed, and will not be: nothing has changed by it.
+    pub fn handle_unheard(&mut self, now: Instant, attempt: AttemptId) {
+        let Some(Attempt { request, .. }) = self.attempts.remove(&attempt) else { return };
+        if let Some(pending) = self.requests.get_mut(&request) {
+            pending.unanswered -= 1;
+        }
+        self.pause(now, request);
+    }
+
     /// The connection to a host is lost: what was sent there may have been heard or not.
     pub fn handle_lost(&mut self, now: Instant, host: HostId) {
         let lost = self.attempts.iter().filter(|(_, attempt)| attempt.to == host);

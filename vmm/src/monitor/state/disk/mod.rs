@@ -1,0 +1,237 @@
+//! Where durable values rest: `state.redb` in the monitor's folder.
+//!
+//! ```text
+//! table      key                               body
+//! meta       "format"                          the version of this layout
+//! epochs     shard                             the epoch of its last owner here
+//! heads      tenant ‖ 0 ‖ key                  spec, length, versions        ‖ checksum
+//! chunks     tenant ‖ 0 ‖ key ‖ 0 ‖ chunk      version, bytes                ‖ checksum
+//! done       tenant ‖ 0 ‖ key ‖ 0 ‖ session    number and answer of a change ‖ checksum
+//! damaged    letter of the table ‖ key         what was found there
+//! ```
+//!
+//! One writer ([`super::committer`]) stores many batches in one transaction. A crash in the middle
+//! of one leaves the one before: that is redb's work. When the file is opened, redb compares every
+//! page with its checksum, and a file with a page that is not as it was written is refused as a
+//! whole: what is left of it could be older than what was acknowledged. What was wrong before it
+//! came to redb's pages, the checksum of each record tells (over its key too), and the digest of all
+//! of its chunks that a head has with it: such a value is put aside in `damaged`, reported by name,
+//! and lost to its users until it is deleted or made anew.
+
+mod open;
+mod record;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::{Path, PathBuf};
+
+use faaslet_state::owner::{Batch, Id, Record};
+use redb::{
+    Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
+};
+
+pub use open::Damage;
+pub(super) use record::Key as RecordKey;
+use record::{
+    Digest, chunk_key, decode_head, done_key, encode_chunk, encode_done, encode_head, fold,
+    head_key,
+};
+
+/// The version of the layout that this release reads and writes.
+pub const FORMAT: u64 = 1;
+/// Name of the file in the monitor's folder.
+pub const STATE_FILE: &str = "state.redb";
+/// Changes are refused when less is free on the disk, so that records can always be removed.
+const MIN_FREE_BYTES: u64 = 4 << 20;
+/// What redb keeps of the file in memory; all values are there in another form.
+const CACHE_BYTES: usize = 32 << 20;
+
+type Bytes<'a> = TableDefinition<'a, &'static [u8], &'static [u8]>;
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const EPOCHS: TableDefinition<'_, u16, u64> = TableDefinition::new("epochs");
+const HEADS: Bytes<'_> = TableDefinition::new("heads");
+const CHUNKS: Bytes<'_> = TableDefinition::new("chunks");
+const DONE: Bytes<'_> = TableDefinition::new("done");
+const DAMAGED: Bytes<'_> = TableDefinition::new("damaged");
+
+/// Why the disk did not store or give something.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// No room.
+    #[error("the disk of {path} is full: free some, or delete values")]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another layout.
+    #[error(
+        "{path} has format {found}; this release knows {FORMAT}: use the release that wrote it"
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+    },
+    /// The database itself cannot be read.
+    #[error(
+        "{path} cannot be read as a database of state: {why}; move it away and import a backup \
+         with `faaslet state import`"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What redb says.
+        why: String,
+    },
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Disk {
+    path: PathBuf,
+    /// Invariant: `None` only after a failed write, until it could be opened again.
+    database: Option<Database>,
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+}
+
+impl Disk {
+    fn failed(&self, error: impl Into<redb::Error>) -> DiskError {
+        failed(&self.path, &error.into())
+    }
+
+    /// Stores batches, in their order, all or none.
+    pub(super) fn store<'b>(
+        &mut self,
+        mut batches: impl Iterator<Item = &'b Batch> + Clone,
+    ) -> Result<(), DiskError> {
+        self.reopen()?;
+        let free = rustix::fs::statvfs(&self.path)
+            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        // Deleting must be possible on a disk that is full.
+        if free < MIN_FREE_BYTES && batches.clone().any(|batch| grows(batch)) {
+            return Err(DiskError::Full { path: self.path.clone() });
+        }
+        let stored = self.transact(|write| batches.try_for_each(|batch| put_all(write, batch)));
+        if stored.is_err() {
+            // A database that met an I/O error answers nothing until it is opened anew.
+            self.database = None;
+        }
+        stored
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskError> {
+        if self.database.is_none() {
+            let opened = builder().open(&self.path);
+            self.database = Some(opened.map_err(|error| self.failed(error))?);
+        }
+        Ok(())
+    }
+
+    fn transact(
+        &self,
+        body: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), DiskError> {
+        let Some(database) = &self.database else {
+            let why = "it is closed after an earlier error".to_owned();
+            return Err(DiskError::Damaged { path: self.path.clone(), why });
+        };
+        let run = || -> Result<(), redb::Error> {
+            let mut write = database.begin_write()?;
+            write.set_durability(Durability::Immediate)?;
+            body(&write)?;
+            Ok(write.commit()?)
+        };
+        run().map_err(|error| self.failed(error))
+    }
+}
+
+fn failed(path: &Path, error: &redb::Error) -> DiskError {
+    let path = path.to_owned();
+    match error {
+        redb::Error::Io(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+            ) =>
+        {
+            DiskError::Full { path }
+        }
+        error => DiskError::Damaged { path, why: error.to_string() },
+    }
+}
+
+fn grows(batch: &Batch) -> bool {
+    batch
+        .iter()
+        .any(|record| matches!(record, Record::Chunk(_, _, Some(_)) | Record::Head(_, Some(_))))
+}
+
+/// Heads come before the chunks of a batch, and are written after them: with the digest of all.
+fn put_all(write: &WriteTransaction, batch: &[Record]) -> Result<(), redb::Error> {
+    let mut digests: BTreeMap<&Id, Digest> = BTreeMap::new();
+    for record in batch {
+        match record {
+            Record::Head(..) => {}
+            Record::Chunk(id, chunk, stored) => {
+                let digest = match digests.entry(id) {
+                    Entry::Vacant(entry) => entry.insert(digest_of(write, id)?),
+                    Entry::Occupied(entry) => entry.into_mut(),
+                };
+                let key = chunk_key(id, *chunk);
+                let body =
+                    stored.as_ref().map(|(version, bytes)| encode_chunk(&key, *version, bytes));
+                put(write, CHUNKS, &key, body.as_deref(), |body| fold(digest, body))?;
+                fold(digest, body.as_deref().unwrap_or_default());
+            }
+            Record::Done(id, session, done) => {
+                let key = done_key(id, *session);
+                let body = done.as_ref().and_then(|done| encode_done(&key, done));
+                put(write, DONE, &key, body.as_deref(), |_| {})?;
+            }
+        }
+    }
+    for record in batch {
+        let Record::Head(id, head) = record else { continue };
+        let digest = match digests.get(id) {
+            Some(digest) => *digest,
+            None => digest_of(write, id)?,
+        };
+        let key = head_key(id);
+        let body = head.as_ref().map(|head| encode_head(&key, head, &digest));
+        put(write, HEADS, &key, body.as_deref(), |_| {})?;
+    }
+    Ok(())
+}
+
+/// The digest of what is stored of a value; that of nothing where there is none.
+fn digest_of(write: &WriteTransaction, id: &Id) -> Result<Digest, redb::Error> {
+    let key = head_key(id);
+    let table = write.open_table(HEADS)?;
+    let found = table.get(key.as_slice())?.and_then(|body| decode_head(&key, body.value()));
+    Ok(found.map(|(_, digest)| digest).unwrap_or_default())
+}
+
+fn put(
+    write: &WriteTransaction,
+    table: Bytes<'static>,
+    key: &[u8],
+    body: Option<&[u8]>,
+    mut before: impl FnMut(&[u8]),
+) -> Result<(), redb::Error> {
+    let mut table = write.open_table(table)?;
+    let replaced = match body {
+        Some(body) => table.insert(key, body)?,
+        None => table.remove(key)?,
+    };
+    if let Some(replaced) = replaced {
+        before(replaced.value());
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! State as it is used from outside of functions: by HTTP and the command line.
+//!
+//! What it is: whole values and ranges, read and written over a session of the monitor's own for
+//! each tenant. What it is not: a local tier; nothing is kept here, every read asks the owner.
+//!
+//! A write of up to [`WRITE_BYTES`] is one version. A longer one, and one that makes a value
+//! shorter, is several: a reader may see those between. `if_match` is checked with the first.
+
+mod error;
+mod read;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use faaslet_state::message::{Body, MAX_LISTED, Reply, SessionId, Stamp, Stat, VersionStat};
+use faaslet_state::payload::names;
+use faaslet_state::{CHUNK_BYTES, Version};
+use tokio::sync::oneshot;
+
+use super::super::lock::lock;
+use super::{StateSession, States};
+
+pub use error::OutsideError;
+pub use read::{Change, Reading};
+pub use write::Precondition;
+
+/// Most bytes that are written as one version.
+pub const WRITE_BYTES: u64 = 96 * CHUNK_BYTES;
+/// How long an owner may take to answer.
+const WITHIN: Duration = Duration::from_secs(30);
+/// How often a value that is watched is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Sessions of the monitor itself, by tenant.
+pub(super) type Outsides = Mutex<HashMap<String, Outside>>;
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub struct Outside(StateSession);
+
+impl States {
+    /// The way in for a tenant's requests from outside.
+    pub fn outside(self: &Arc<Self>, tenant: &str) -> Outside {
+        let mut outsides = lock(&self.outsides);
+        if let Some(known) = outsides.get(tenant) {
+            return known.clone();
+        }
+        let outside = Outside(self.begin(tenant));
+        outsides.insert(tenant.to_owned(), outside.clone());
+        outside
+    }
+}
+
+/// The stamp that the session puts its own in the place of.
+fn any_stamp() -> Stamp {
+    Stamp { session: SessionId(0), sequence: 0 }
+}
+
+impl Outside {
+    async fn ask(
+        &self,
+        key: &str,
+        body: Body,
+        payload: Bytes,
+    ) -> Result<(Reply, Bytes), OutsideError> {
+        let (tell, told) = oneshot::channel();
+        let answered = Box::new(move |result| {
+            // Nobody waits any more: then it is for nobody.
+            let _ = tell.send(result);
+        });
+        self.0.ask_numbered(key, body, payload, Instant::now() + WITHIN, answered);
+        match told.await {
+            Ok(result) => result.map_err(|error| OutsideError::of(key, error)),
+            Err(_) => Err(OutsideError::Ended),
+        }
+    }
+
+    /// Names with a prefix, behind `after`, in order; whether there are more.
+    ///
+    /// # Errors
+    /// See [`OutsideError`].
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<(Vec<String>, bool), OutsideError> {
+        let body = Body::List { after: after.to_owned(), limit: limit.clamp(1, MAX_LISTED) };
+        let (reply, payload) = self.ask(prefix, body, Bytes::new()).await?;
+        let Reply::Listed { more } = reply else { return Err(OutsideError::Protocol) };
+        let names = names(&payload).map(|name| name.map(str::to_owned));
+        Ok((names.collect::<Result<_, _>>().map_err(|_| OutsideError::Protocol)?, more))
+    }
+
+    /// A value as its owner knows it.
+    ///
+    /// # Errors
+    /// See [`OutsideError`].
+    pub async fn stat(&self, key: &str) -> Result<Stat, OutsideError> {
+        match self.ask(key, Body::Stat, Bytes::new()).await?.0 {
+            Reply::Value(stat) => Ok(stat),
+            _ => Err(OutsideError::Protocol),
+        }
+    }
+
+    /// A value as soon as its version is another than `known`, or after `wait` as it is then.
+    ///
+    /// # Errors
+    /// See [`OutsideError`].
+    pub async fn changed(
+        &self,
+        key: &str,
+        known: Version,
+        wait: Duration,
+    ) -> Result<Stat, OutsideError> {
+        let until = tokio::time::Instant::now() + wait;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            let stat = self.stat(key).await?;
+            if stat.version != known || tokio::time::Instant::now() >= until {
+                return Ok(stat);
+            }
+        }
+    }
+
+    /// The versions that are there, newest first.
+    ///
+    /// # Errors
+    /// See [`OutsideError`].
+    pub async fn versions(&self, key: &str) -> Result<Vec<VersionStat>, OutsideError> {
+        match self.ask(key, Body::Versions, Bytes::new()).await?.0 {
+            Reply::Versions { versions } => Ok(versions),
+            _ => Err(OutsideError::Protocol),
+        }
+    }
+}

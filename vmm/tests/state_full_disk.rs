@@ -1,0 +1,120 @@
+//! Durable state on a small disk of its own that fills: changes are refused by a typed error and
+//! taken back, deleting makes room, and what was acknowledged is there.
+//!
+//! The disk is a tmpfs in a mount namespace of this process, which needs root, or a kernel that
+//! lets users have namespaces; where neither is given, the test says so and does nothing.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use faaslet_state::message::{Body, Failure, Reply, SessionId, Stamp};
+use faaslet_state::session::SessionError;
+use faaslet_state::{Durability, Element, Rule, Spec};
+use faaslet_vmm::monitor::state::{StateSession, States, StatesConfig};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+const DISK: &str = "size=24m";
+const PART_BYTES: u64 = 256 << 10;
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn main() {
+    let namespace = unshare(CloneFlags::CLONE_NEWNS)
+        .or_else(|_| unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS));
+    if let Err(error) = namespace {
+        println!("skipped: no mount namespace for this user ({error})");
+        return;
+    }
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+    let disk = tempfile::tempdir().unwrap();
+    mount(Some("tmpfs"), disk.path(), Some("tmpfs"), MsFlags::empty(), Some(DISK)).unwrap();
+    fills_and_empties(disk.path());
+    umount2(disk.path(), MntFlags::MNT_DETACH).unwrap();
+    println!("a disk that fills refuses changes, and takes them again: ok");
+}
+
+fn ask(
+    session: &StateSession,
+    key: &str,
+    body: Body,
+    payload: Vec<u8>,
+) -> Result<Reply, SessionError> {
+    let (tell, told) = sync_channel(1);
+    let answered = Box::new(move |answer| tell.send(answer).unwrap());
+    session.ask(key, body, payload.into(), Instant::now() + WITHIN, answered);
+    let answer: Result<(Reply, Bytes), _> = told.recv().unwrap();
+    answer.map(|(reply, _)| reply)
+}
+
+fn stamp(sequence: u64) -> Stamp {
+    Stamp { session: SessionId(0), sequence }
+}
+
+fn make(session: &StateSession, key: &str) {
+    let spec = Spec::new(Element::U8, Rule::Replace, Durability::Durable, 1 << 30).unwrap();
+    ask(session, key, Body::Create { spec, renew: false, stamp: stamp(1) }, Vec::new()).unwrap();
+}
+
+/// Appends until the disk is full; how many bytes were acknowledged.
+fn fill(session: &StateSession, key: &str, from: u64) -> u64 {
+    for turn in from.. {
+        let body = Body::Append { stamp: stamp(turn), fence: None };
+        match ask(session, key, body, vec![turn as u8; PART_BYTES as usize]) {
+            Ok(Reply::Appended { .. }) => {}
+            Err(SessionError::Refused(Failure::Storage { why })) => {
+                assert!(why.contains("full"), "{why}");
+                return (turn - from) * PART_BYTES;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    0
+}
+
+fn len(session: &StateSession, key: &str) -> u64 {
+    match ask(session, key, Body::Stat, Vec::new()) {
+        Ok(Reply::Value(stat)) => stat.len,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn fills_and_empties(disk: &Path) {
+    let config = StatesConfig::new(disk.to_owned());
+    let states = States::open(&config).unwrap();
+    let session = states.begin("tenant");
+    make(&session, "kept");
+    let first = Body::Append { stamp: stamp(2), fence: None };
+    ask(&session, "kept", first, vec![1; 1000]).unwrap();
+    make(&session, "big");
+    let stored = fill(&session, "big", 2);
+    assert!(stored > 0);
+    assert_eq!(len(&session, "big"), stored, "what was refused is taken back");
+    assert_eq!(len(&session, "kept"), 1000);
+
+    let delete = Body::Delete { stamp: stamp(1_000), expected: None, fence: None };
+    ask(&session, "big", delete, Vec::new()).unwrap();
+    let again = Body::Append { stamp: stamp(3), fence: None };
+    ask(&session, "kept", again, vec![2; 1000]).unwrap();
+
+    // Somebody else takes the rest of the disk.
+    let mut other = File::create(disk.join("other")).unwrap();
+    while other.write_all(&[0; 4096]).is_ok() {}
+    let refused = Body::Append { stamp: stamp(4), fence: None };
+    let refused = ask(&session, "kept", refused, vec![3; 1000]).unwrap_err();
+    assert!(matches!(refused, SessionError::Refused(Failure::Storage { .. })), "{refused:?}");
+    drop(other);
+    std::fs::remove_file(disk.join("other")).unwrap();
+    let later = Body::Append { stamp: stamp(5), fence: None };
+    ask(&session, "kept", later, vec![4; 1000]).unwrap();
+    states.stop().unwrap();
+    drop((session, states));
+
+    let states = States::open(&config).unwrap();
+    assert_eq!(len(&states.begin("tenant"), "kept"), 3000);
+}
