@@ -95,9 +95,12 @@ pub trait Outside {
     /// A call id for a chained call.
     fn call_id(&mut self) -> [u8; 16];
     /// A call of another worker may have what it waits for.
-    fn wake(&mut self, task: StateTask);
-    /// A call asks the owner of a value. Gives the request back when it cannot be sent.
-    fn ask(&mut self, ask: Ask) -> Result<(), (Ask, SessionError)>;
+    fn wake(&mut self, _: StateTask) {}
+    /// A call asks the owner of a value. Gives the request back when it cannot be sent: where
+    /// there is no way to owners, none can.
+    fn ask(&mut self, ask: Ask) -> Result<(), (Box<Ask>, SessionError)> {
+        Err((Box::new(ask), SessionError::Deadline))
+    }
 }
 
 struct Task {
