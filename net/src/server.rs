@@ -10,6 +10,8 @@
 //! The handler is called on the endpoint's thread and must not block. What it starts may run
 //! anywhere, on this thread too: [`Server::runtime`] is where a task runs without a thread to wake.
 
+mod leaving;
+
 use crate::endpoint::{Admission, App, Driver, End, Hub, LinkKey, Socket, transport};
 use crate::mailbox::Mailbox;
 use crate::tls::ServerTls;
@@ -17,6 +19,7 @@ use faaslet_proto::{
     Call, CancelReason, Close, CloseCode, Outcome, Reply, ServerEvent, ServerSession,
     ServerSettings,
 };
+use leaving::Leaving;
 use quinn_proto::Incoming;
 use std::collections::HashMap;
 use std::fmt;
@@ -64,6 +67,15 @@ pub trait Handler: Send + Sync + 'static {
     /// Nobody waits for a call any more; its reply will be dropped.
     fn cancel(&self, call: CallRef, why: CancelReason) {
         let _ = (call, why);
+    }
+
+    /// A batch of calls was handed over, and answers can be taken into what is sent next.
+    fn turn(&self) {}
+
+    /// The endpoint is about to sleep until something wakes its runtime. False when there is
+    /// something to do: [`Handler::turn`] is called again.
+    fn rest(&self) -> bool {
+        true
     }
 }
 
@@ -200,8 +212,15 @@ impl Server {
         &self.runtime
     }
 
-    /// Takes no new connection and no new call, lets calls in flight finish for at most `grace`,
-    /// then ends. Returns at once; [`Server::join`] waits.
+    /// Takes no new connection and no new call, and goes on with those in flight until
+    /// [`Server::drain`]. Connections without any are ended after a farewell; so are those whose
+    /// other end has vanished, and their calls are cancelled.
+    pub fn go_away(&self) {
+        let _ = self.mailbox.post(Post::GoAway);
+    }
+
+    /// [`Server::go_away`]; lets calls in flight finish for at most `grace`, then ends. Returns at
+    /// once; [`Server::join`] waits.
     pub fn drain(&self, grace: Duration) {
         let _ = self.mailbox.post(Post::Drain { grace });
     }
@@ -237,6 +256,7 @@ impl Drop for CloseOnDrop {
 #[derive(Debug)]
 enum Post {
     Reply { call: CallRef, reply: Reply },
+    GoAway,
     Drain { grace: Duration },
 }
 
@@ -246,13 +266,12 @@ struct ServerApp {
     mailbox: Arc<Mailbox<Post>>,
     /// Invariant: the connections that were welcomed and have not ended.
     tenants: HashMap<LinkKey, Tenant>,
-    /// When draining, when patience ends.
-    draining_until: Option<Instant>,
+    leaving: Option<Leaving>,
 }
 
 impl ServerApp {
     fn new(config: ServerConfig, handler: Arc<dyn Handler>, mailbox: Arc<Mailbox<Post>>) -> Self {
-        Self { config, handler, mailbox, tenants: HashMap::new(), draining_until: None }
+        Self { config, handler, mailbox, tenants: HashMap::new(), leaving: None }
     }
 
     fn handle_hello(
@@ -273,22 +292,6 @@ impl ServerApp {
     }
 }
 
-impl ServerApp {
-    fn drain(&mut self, now: Instant, until: Instant, hub: &mut Hub<ServerSession>) {
-        let earlier = self.draining_until.unwrap_or(until);
-        self.draining_until = Some(until.min(earlier));
-        for key in hub.keys() {
-            if !self.tenants.contains_key(&key) {
-                let _ = hub.close(now, key, Close::new(CloseCode::ShuttingDown, DRAIN_REASON));
-            } else if let Some(session) = hub.session(key) {
-                session.go_away(now, DRAIN_REASON);
-            }
-        }
-    }
-}
-
-const DRAIN_REASON: &str = "the monitor is shutting down";
-
 impl App for ServerApp {
     type Session = ServerSession;
     type Post = Post;
@@ -304,6 +307,7 @@ impl App for ServerApp {
                     session.reply(now, call.id, reply);
                 }
             }
+            Post::GoAway => self.go_away(now, hub),
             Post::Drain { grace } => self.drain(now, now + grace, hub),
         }
     }
@@ -335,6 +339,14 @@ impl App for ServerApp {
         Ok(())
     }
 
+    fn turn(&mut self) {
+        self.handler.turn();
+    }
+
+    fn rest(&mut self) -> bool {
+        self.handler.rest()
+    }
+
     fn handle_end(
         &mut self,
         _now: Instant,
@@ -356,7 +368,7 @@ impl App for ServerApp {
         incoming: &Incoming,
         open_links: usize,
     ) -> Admission<ServerSession> {
-        if self.draining_until.is_some() || open_links >= self.config.max_connections {
+        if self.leaving.is_some() || open_links >= self.config.max_connections {
             return Admission::Refuse;
         }
         let half_open = open_links.saturating_sub(self.tenants.len());
@@ -370,18 +382,14 @@ impl App for ServerApp {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.draining_until
+        self.leaving.as_ref().map(Leaving::due)
     }
 
     fn handle_timeout(&mut self, now: Instant, hub: &mut Hub<ServerSession>) {
-        for key in hub.keys() {
-            let close = Close::new(CloseCode::ShuttingDown, DRAIN_REASON);
-            let session = hub.close(now, key, close.clone());
-            self.handle_end(now, key, session, &End::Ours(close), hub);
-        }
+        self.leave(now, hub);
     }
 
     fn is_done(&self, hub: &Hub<ServerSession>) -> bool {
-        self.draining_until.is_some() && hub.open_links() == 0
+        self.leaving.as_ref().is_some_and(Leaving::ends) && hub.open_links() == 0
     }
 }

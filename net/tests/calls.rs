@@ -229,6 +229,35 @@ async fn a_drained_server_finishes_calls_and_takes_no_more() {
     assert_eq!(within(client.call("echo", "next")).await.unwrap().payload, "next");
 }
 
+#[test]
+fn a_server_that_goes_away_does_not_wait_for_clients_that_have_vanished() {
+    let mut bench = Bench::new();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // A client runs only while its runtime is driven: this one is as dead as its process would be.
+    let (dead, alive) = (runtime(), runtime());
+    let vanished = dead.block_on(bench.client()).unwrap();
+    let _call = dead.spawn(async move { vanished.call("hold", "").await });
+    let script = bench.script.clone();
+    let held = std::thread::spawn(move || script.take_held(1));
+    let held = dead.block_on(async move {
+        within(tokio::task::spawn_blocking(move || held.join().unwrap())).await.unwrap()
+    });
+    let _idle = dead.block_on(bench.client()).unwrap();
+    let waiting = alive.block_on(bench.client()).unwrap();
+    let alive = std::thread::spawn(move || alive.block_on(waiting.call("hold", "")));
+    let held_on = bench.script.take_held(1);
+
+    let server = bench.server.take().unwrap();
+    server.go_away();
+    assert_eq!(bench.script.cancelled(held[0].0), CancelReason::Disconnected);
+    for (_, sink) in held_on {
+        sink.reply(Reply::returned("to the end"));
+    }
+    assert_eq!(alive.join().unwrap().unwrap().payload, "to the end");
+    server.drain(LONG * 10);
+    server.join().unwrap();
+}
+
 #[tokio::test]
 async fn a_client_that_vanishes_takes_its_calls_with_it() {
     let bench = Bench::new();

@@ -21,7 +21,7 @@ mod wait;
 
 pub use guests::{built, picture, wat_files};
 pub use http::Answer;
-pub use monitor::{Monitor, kill_process};
+pub use monitor::{Monitor, halt_process, kill_process};
 pub use program::{Ran, program};
 pub use site::Site;
 pub use tenant::Tenant;

@@ -250,6 +250,14 @@ pub fn kill_process(pid: u32) {
     signal(pid, Signal::SIGKILL);
 }
 
+/// Halts a process, which can then be killed but do nothing.
+///
+/// # Panics
+/// When there is none.
+pub fn halt_process(pid: u32) {
+    signal(pid, Signal::SIGSTOP);
+}
+
 fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }

@@ -162,6 +162,27 @@ fn a_killed_cell_fails_its_own_calls_alone_and_is_replaced() {
 }
 
 #[test]
+fn a_call_whose_cell_dies_before_it_can_begin_runs_on_the_next_one() {
+    let site = Site::new();
+    let monitor = site.up();
+    let tenant = monitor.add_tenant("a");
+    for name in ["echo", "counter"] {
+        tenant.deploy_wat(&monitor, name);
+    }
+    assert_eq!(tenant.call("echo", b"warm").text(), "warm");
+    let first = monitor.cell("a").unwrap();
+    // A cell that stands still cannot load what the next call needs.
+    faaslet_tests::halt_process(first);
+    let client = tenant.connect().unwrap();
+    let waiting = std::thread::spawn(move || client.call("counter", &b""[..]));
+    monitor.wait_in_flight(1);
+    faaslet_tests::kill_process(first);
+    assert_eq!(waiting.join().unwrap().unwrap().message(), "11");
+    assert_ne!(monitor.cell("a"), Some(first));
+    monitor.stop();
+}
+
+#[test]
 fn endless_loops_leave_room_for_a_short_call() {
     let site = Site::new();
     let monitor = site.up();

@@ -14,12 +14,11 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     let mut group = criterion.benchmark_group("wire");
-    let call = call();
+    let (call, mut out) = (call(), Vec::new());
     group.bench_function("call_encode", |bencher| {
-        bencher.iter(|| wire::encode(black_box(&call)).unwrap());
+        bencher.iter(|| wire::encode(black_box(&call), &mut out).unwrap());
     });
-    let (length, head) = wire::encode(&call).unwrap();
-    let message = [&length[..], &head, b"input"].concat();
+    let message = [&out[..], b"input"].concat();
     group.bench_function("call_decode", |bencher| {
         bencher.iter(|| {
             let (head, payload) = wire::split(black_box(&message)).unwrap();
@@ -27,13 +26,18 @@ fn main() {
             payload.len()
         });
     });
-    let answer =
-        FromCell::Answer { number: 7, outcome: 0, status: 200, headers_bytes: 0, ran_ns: 1 };
+    let answer = FromCell::Answer {
+        number: 7,
+        outcome: 0,
+        refusal: 0,
+        status: 200,
+        headers_bytes: 0,
+        ran_ns: 1,
+    };
     group.bench_function("answer_encode", |bencher| {
-        bencher.iter(|| wire::encode(black_box(&answer)).unwrap());
+        bencher.iter(|| wire::encode(black_box(&answer), &mut out).unwrap());
     });
-    let (length, head) = wire::encode(&answer).unwrap();
-    let message = [&length[..], &head].concat();
+    let message = out;
     group.bench_function("answer_decode", |bencher| {
         bencher.iter(|| {
             let (head, payload) = wire::split(black_box(&message)).unwrap();

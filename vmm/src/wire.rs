@@ -6,12 +6,15 @@
 
 #![allow(missing_docs, reason = "the archived twins that rkyv derives have none")]
 
-use rkyv::rancor;
-use rkyv::util::AlignedVec;
+use rkyv::rancor::{self, Strategy};
+use rkyv::ser::{Positional, Writer};
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// Largest head.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Longest input of a call.
+pub const MAX_INPUT_BYTES: usize = 64 << 20;
 
 /// Bytes of the head's length.
 const LENGTH_BYTES: usize = 4;
@@ -72,6 +75,8 @@ pub enum FromCell {
         number: u64,
         /// `faaslet_abi::Outcome`.
         outcome: i32,
+        /// The number of a `crate::cell::Refusal` when the outcome is a refusal, or 0.
+        refusal: u8,
         /// HTTP status that the function set, or 0.
         status: u16,
         /// How much of the payload is response headers.
@@ -133,22 +138,37 @@ pub enum WireError {
     Head(rancor::Error),
 }
 
-/// The head's bytes, ready to be pushed before its payload.
+/// Puts the head's length and the head into `out`, in place of what it held, ready to be pushed
+/// before the payload. A buffer that is used again costs no allocation.
 ///
 /// # Errors
 /// When it cannot be encoded, which the tests exclude.
-pub fn encode<T>(head: &T) -> Result<([u8; LENGTH_BYTES], AlignedVec), rancor::Error>
+pub fn encode<T>(head: &T, out: &mut Vec<u8>) -> Result<(), rancor::Error>
 where
-    T: for<'a> Serialize<
-        rkyv::api::high::HighSerializer<
-            AlignedVec,
-            rkyv::ser::allocator::ArenaHandle<'a>,
-            rancor::Error,
-        >,
-    >,
+    T: for<'a> Serialize<Strategy<HeadWriter<'a>, rancor::Error>>,
 {
-    let bytes = rkyv::to_bytes::<rancor::Error>(head)?;
-    Ok(((bytes.len() as u32).to_le_bytes(), bytes))
+    out.clear();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    rkyv::api::serialize_using::<_, rancor::Error>(head, &mut HeadWriter(out))?;
+    let length = (out.len() - LENGTH_BYTES) as u32;
+    out[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    Ok(())
+}
+
+/// Lets rkyv write behind the length.
+pub struct HeadWriter<'a>(&'a mut Vec<u8>);
+
+impl Positional for HeadWriter<'_> {
+    fn pos(&self) -> usize {
+        self.0.len() - LENGTH_BYTES
+    }
+}
+
+impl Writer<rancor::Error> for HeadWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), rancor::Error> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// Head and payload of a message.
@@ -186,8 +206,9 @@ mod tests {
     use super::*;
 
     fn message(head: &ToCell, payload: &[u8]) -> Vec<u8> {
-        let (length, head) = encode(head).unwrap();
-        [&length[..], &head, payload].concat()
+        let mut bytes = b"what it held before".to_vec();
+        encode(head, &mut bytes).unwrap();
+        [&bytes, payload].concat()
     }
 
     #[test]

@@ -110,6 +110,8 @@ pub enum Refusal {
     Cancelled,
     /// The chain of calls is deeper than the host allows.
     TooDeep,
+    /// The function cannot be run here, and another attempt would fare the same.
+    CannotBeMade,
 }
 
 impl fmt::Display for Refusal {
@@ -127,6 +129,7 @@ impl fmt::Display for Refusal {
             Self::Deadline => f.write_str("the deadline had passed before the call began"),
             Self::Cancelled => f.write_str("the caller cancelled it"),
             Self::TooDeep => f.write_str("the chain of calls is too deep"),
+            Self::CannotBeMade => f.write_str("the function cannot be run here"),
         }
     }
 }

@@ -128,6 +128,7 @@ pub(crate) fn outcome_to_wire(outcome: Outcome) -> (u8, u8, u64) {
         Refusal::Deadline => (6, 0),
         Refusal::Cancelled => (7, 0),
         Refusal::TooDeep => (8, 0),
+        Refusal::CannotBeMade => (9, 0),
     };
     (4, refusal, detail)
 }
@@ -150,6 +151,7 @@ pub(crate) fn outcome_from_wire(outcome: u8, refusal: u8, detail: u64) -> Option
         (4, 6) => Outcome::Refused(Refusal::Deadline),
         (4, 7) => Outcome::Refused(Refusal::Cancelled),
         (4, 8) => Outcome::Refused(Refusal::TooDeep),
+        (4, 9) => Outcome::Refused(Refusal::CannotBeMade),
         _ => return None,
     })
 }

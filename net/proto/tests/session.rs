@@ -50,6 +50,7 @@ fn every_outcome_crosses() {
         Outcome::Refused(Refusal::Deadline),
         Outcome::Refused(Refusal::Cancelled),
         Outcome::Refused(Refusal::TooDeep),
+        Outcome::Refused(Refusal::CannotBeMade),
     ];
     let mut pair = Pair::open(seed());
     for outcome in outcomes {

@@ -78,6 +78,12 @@ impl<S: Session> Hub<S> {
         link.session.as_mut()
     }
 
+    /// Datagrams that have come over a link; nothing if it has ended.
+    pub(crate) fn heard(&self, key: LinkKey) -> Option<u64> {
+        let link = self.links.get(key.index)?.as_ref()?;
+        (link.serial == key.serial).then(|| link.connection.stats().udp_rx.datagrams)
+    }
+
     /// Ends a link from this end and gives its session back.
     pub(crate) fn close(&mut self, now: Instant, key: LinkKey, close: Close) -> Option<S> {
         self.session(key)?;

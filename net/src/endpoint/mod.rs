@@ -57,6 +57,12 @@ pub(crate) trait App: Unpin {
         remote: SocketAddr,
         session: &mut Self::Session,
     ) -> Result<(), Close>;
+    /// The events of a round have been handled.
+    fn turn(&mut self) {}
+    /// The driver is about to sleep; false if it must not.
+    fn rest(&mut self) -> bool {
+        true
+    }
     /// Handles the end of a connection; its session, if it still had one.
     fn handle_end(
         &mut self,
@@ -129,6 +135,7 @@ impl<A: App> Driver<A> {
             app.handle_events(now, key, remote, session)
         });
         self.handle_ended(now);
+        self.app.turn();
         // After those that ended have made room.
         self.admit(now, cx);
         self.handle_posts(now);
@@ -209,7 +216,7 @@ where
             if this.app.is_done(&this.hub) {
                 return Poll::Ready(Ok(()));
             }
-            if this.app.mailbox().fall_asleep() && !this.poll_timers(cx) {
+            if this.app.rest() && this.app.mailbox().fall_asleep() && !this.poll_timers(cx) {
                 return Poll::Pending;
             }
         }

@@ -49,7 +49,7 @@ impl Ground {
         if !ground.group.join(presses).exists() {
             return Err(format!("no {presses} in {}", ground.group.display()));
         }
-        ground.enter(&ground.group).map_err(|error| error.to_string())?;
+        Ground::enter(&ground.group).map_err(|error| error.to_string())?;
         if !had_swap {
             ground.swap = SwapFile::new().inspect_err(|why| println!("no swap file: {why}")).ok();
         }
@@ -76,7 +76,7 @@ impl Ground {
         }
     }
 
-    fn enter(&self, group: &Path) -> io::Result<()> {
+    fn enter(group: &Path) -> io::Result<()> {
         fs::write(group.join("cgroup.procs"), std::process::id().to_string())
     }
 }
@@ -94,7 +94,7 @@ impl fmt::Display for Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
-        let left = self.enter(&self.parent).and_then(|()| fs::remove_dir(&self.group));
+        let left = Self::enter(&self.parent).and_then(|()| fs::remove_dir(&self.group));
         if let Err(error) = left {
             println!("{} stays behind: {error}", self.group.display());
         }

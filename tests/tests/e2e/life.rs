@@ -74,6 +74,25 @@ fn sigterm_lets_calls_end_and_takes_no_more() {
 }
 
 #[test]
+fn sigterm_does_not_wait_for_a_caller_that_vanished() {
+    let site = Site::new();
+    let monitor = site.up_with(&["--drain", "1h"]);
+    let _ = monitor.deploy_with("loop", &site.wat("loop"), &["--timeout", "1h"]).ok();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tenant = monitor.default_tenant();
+    runtime.block_on(async {
+        let client = tenant.client().await.unwrap();
+        tokio::spawn(async move { client.call("loop", &b""[..]).await });
+        while monitor.count("faaslet_calls_in_flight") == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    // From here on its runtime stands still: nobody answers, and nobody says goodbye.
+    monitor.stop();
+    drop(runtime);
+}
+
+#[test]
 fn a_call_that_does_not_end_is_lost_when_the_drain_is_over() {
     let site = Site::new();
     let monitor = site.up_with(&["--drain", "200ms"]);

@@ -93,8 +93,8 @@ impl Consumer {
         }
     }
 
-    /// Whether there is a record to read.
-    pub(crate) fn has_news(&mut self) -> Result<bool, Broken> {
+    /// Whether there is a record to read. A bell that is armed stays so.
+    pub fn has_news(&mut self) -> Result<bool, Broken> {
         if self.head == self.tail {
             self.look()?;
         }

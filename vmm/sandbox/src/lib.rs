@@ -44,6 +44,15 @@ pub use socket::{
 };
 pub use spawn::{Child, Exit, SpawnError, Spec, WaitError, spawn};
 
+/// Unmaps this program's own code, for a process that has done the most of its work: what it needs
+/// again comes back by itself, what only its start needed does not. Bytes unmapped.
+///
+/// # Errors
+/// When the system does not say where the code is.
+pub fn release_code() -> std::io::Result<usize> {
+    sys::release_code()
+}
+
 /// What to do when this machine cannot put up one of the fences of a jail.
 ///
 /// Some fences are never given up: `no_new_privs`, empty capability sets, resource limits and the

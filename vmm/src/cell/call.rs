@@ -86,9 +86,58 @@ pub struct Answer {
     pub response: ResponseHead,
     /// From the first instruction to the last, waiting included.
     pub ran: Duration,
+    /// Why it was not run. Invariant: nothing unless the outcome is a refusal.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a call was not run, for whoever called from outside: an outcome of the guests' contract is
+/// one number, and what a caller should do next depends on the reason. The numbers travel between
+/// monitor and cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Refusal {
+    /// No room now; a later attempt may find some.
+    Overloaded = 1,
+    /// There is no such function.
+    NotFound = 2,
+    /// The chain of calls is deeper than the host allows.
+    TooDeep = 3,
+    /// A Faaslet of the function cannot be made here, and another attempt would fare the same.
+    CannotBeMade = 4,
+    /// The input is over the limit.
+    TooLarge = 5,
+    /// The monitor is about to stop.
+    ShuttingDown = 6,
+    /// The caller took it back.
+    Cancelled = 7,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Overloaded,
+        Self::NotFound,
+        Self::TooDeep,
+        Self::CannotBeMade,
+        Self::TooLarge,
+        Self::ShuttingDown,
+        Self::Cancelled,
+    ];
+
+    /// The refusal of this number, if there is one.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| *refusal as u8 == number)
+    }
 }
 
 impl Answer {
+    /// The answer to a call that was not run.
+    #[must_use]
+    pub fn refused(refusal: Refusal, text: impl Into<String>) -> Self {
+        Self { refusal: Some(refusal), ..Self::message(Outcome::Refused, text) }
+    }
+
     /// An answer that carries a message and no output.
     #[must_use]
     pub fn message(outcome: Outcome, text: impl Into<String>) -> Self {
@@ -97,6 +146,7 @@ impl Answer {
             body: text.into().into_bytes(),
             response: ResponseHead::default(),
             ran: Duration::ZERO,
+            refusal: None,
         }
     }
 }

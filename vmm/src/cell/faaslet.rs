@@ -492,7 +492,7 @@ fn returned(host: &mut Host, status: i32) -> Answer {
         _ if !message.is_empty() => (Outcome::Failed, message),
         status => (Outcome::Failed, format!("the function returned {status}").into_bytes()),
     };
-    Answer { outcome, body, response, ran: Duration::ZERO }
+    Answer { outcome, body, response, ran: Duration::ZERO, refusal: None }
 }
 
 /// What to add to a failure that lack of memory may have caused.

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use faaslet_abi::Outcome;
 use faaslet_snapshot::bytes::HostPages;
 use faaslet_snapshot::slot::Slot;
 
 use super::audit::Audit;
-use super::call::{Answer, Call, Mode};
+use super::call::{Answer, Call, Mode, Refusal};
 use super::exchange::{Exchange, Phase};
 use super::faaslet::{Faaslet, MakeError, ScannerCell};
 use super::function::Function;
@@ -139,7 +138,9 @@ impl Seat {
     fn refusal(&self, error: &MakeError) -> Answer {
         match error {
             MakeError::Wasm(error) => super::faaslet::failure(&self.function, error),
-            error => Answer::message(Outcome::Refused, error.to_string()),
+            // Mappings and memory come back as other slots are given up.
+            MakeError::Slot(_) => Answer::refused(Refusal::Overloaded, error.to_string()),
+            error => Answer::refused(Refusal::CannotBeMade, error.to_string()),
         }
     }
 

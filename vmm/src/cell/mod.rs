@@ -26,7 +26,7 @@ mod ticker;
 mod worker;
 
 pub use audit::{AUDIT_ONE_IN, Audit};
-pub use call::{Answer, Call, Entry, Mode, ResponseHead};
+pub use call::{Answer, Call, Entry, Mode, Refusal, ResponseHead};
 pub use exchange::{Exchange, LogLine};
 pub(crate) use faaslet::failure;
 pub use faaslet::{Faaslet, MakeError, Ran, ScannerCell};

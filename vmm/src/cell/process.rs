@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use faaslet_ring::{CellEnd, RingFds};
 use faaslet_sandbox::filter::Role;
@@ -217,9 +217,15 @@ fn rings(descriptors: Vec<OwnedFd>, workers: usize) -> Result<Vec<CellEnd>, Stri
     }
     let mut descriptors = descriptors.into_iter();
     let mut rings = Vec::with_capacity(workers);
+    let one_core = thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
     while let (Some(memory), Some(bell)) = (descriptors.next(), descriptors.next()) {
         let ring = CellEnd::attach(RingFds { memory, bell });
-        rings.push(ring.map_err(|error| error.to_string())?);
+        let mut ring = ring.map_err(|error| error.to_string())?;
+        if one_core {
+            // Whoever should be looked for needs the core to come.
+            ring.set_spin(Duration::ZERO);
+        }
+        rings.push(ring);
     }
     Ok(rings)
 }

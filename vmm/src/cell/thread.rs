@@ -9,7 +9,7 @@ use faaslet_abi::Outcome;
 use faaslet_ring::{Broken, CellEnd, PushError, WaitError};
 use faaslet_snapshot::dirty::Pagemap;
 
-use super::call::{Answer, Call, Entry, Mode, ResponseHead};
+use super::call::{Answer, Call, Entry, Mode, Refusal, ResponseHead};
 use super::exchange::LogLine;
 use super::function::Function;
 use super::peers::{Inbox, Post};
@@ -21,6 +21,8 @@ use crate::wire::{self, ArchivedCallHead, ArchivedToCell, FromCell, WireError};
 const MAX_MESSAGES_AT_ONCE: usize = 64;
 /// Turns before ring and inbox are looked at again.
 const MAX_TURNS_AT_ONCE: usize = 64;
+/// Answers that are kept until the monitor is woken.
+const MAX_QUIET_ANSWERS: usize = 16;
 /// Chained calls that may be at the monitor at the same time.
 const MAX_CHAINS_OUT: usize = 4096;
 /// How often counts are told while there is work.
@@ -47,6 +49,10 @@ pub(crate) struct ToOthers {
     inboxes: Arc<[Inbox]>,
     chains: HashMap<u64, Parent>,
     next_chain: u64,
+    /// The last head that was encoded.
+    head: Vec<u8>,
+    /// Messages that the monitor was not woken for.
+    quiet: usize,
     failed: Option<Broken>,
 }
 
@@ -59,8 +65,7 @@ pub(crate) fn run(
     slots: usize,
     ticker: &Ticker,
 ) -> Result<(), ThreadError> {
-    let outside =
-        ToOthers { ring, number, inboxes, chains: HashMap::new(), next_chain: 0, failed: None };
+    let outside = ToOthers::new(ring, number, inboxes);
     let mut worker = Worker::new(number as u32, pagemap, slots, outside);
     let mut message = Vec::new();
     let mut told = Instant::now();
@@ -71,11 +76,7 @@ pub(crate) fn run(
         if worker.next_timer().is_some() {
             worker.fire(Instant::now());
         }
-        for _ in 0..MAX_TURNS_AT_ONCE {
-            if !worker.turn() {
-                break;
-            }
-        }
+        turn(&mut worker);
         if told.elapsed() > COUNTS_EVERY {
             told = Instant::now();
             tell_counts(&mut worker);
@@ -84,6 +85,21 @@ pub(crate) fn run(
         // With nothing else to do, a slice of a check; then ring and inbox are looked at again.
         if !worker.busy() && !worker.check() {
             wait(&mut worker, ticker)?;
+        }
+    }
+}
+
+/// Polls Faaslets that are ready. The monitor is woken as soon as all of them have answered, before
+/// their slots are reset: nobody waits for that.
+fn turn(worker: &mut Worker<ToOthers>) {
+    for _ in 0..MAX_TURNS_AT_ONCE {
+        if !worker.turn() {
+            break;
+        }
+        let ready = worker.ready();
+        let outside = worker.outside();
+        if outside.quiet >= ready.clamp(1, MAX_QUIET_ANSWERS) {
+            outside.flush();
         }
     }
 }
@@ -157,6 +173,7 @@ fn chained(worker: &mut Worker<ToOthers>, number: u64, outcome: i32, body: &[u8]
         body: body.to_vec(),
         response: ResponseHead::default(),
         ran: Duration::ZERO,
+        refusal: None,
     };
     worker.chained(parent, answer);
 }
@@ -173,7 +190,10 @@ fn take_posts(worker: &mut Worker<ToOthers>) {
                 let origin = Origin::Parent(departure.parent);
                 match departure.function {
                     Some(number) => worker.submit(number, departure.call, origin),
-                    None => worker.refuse(origin, "no such function in this cell"),
+                    None => {
+                        let text = "no such function in this cell";
+                        worker.refuse(origin, Refusal::NotFound, text);
+                    }
                 }
             }
         }
@@ -194,16 +214,30 @@ fn tell_counts(worker: &mut Worker<ToOthers>) {
 }
 
 impl ToOthers {
+    fn new(ring: CellEnd, number: usize, inboxes: Arc<[Inbox]>) -> Self {
+        let (chains, head) = (HashMap::new(), Vec::new());
+        Self { ring, number, inboxes, chains, next_chain: 0, head, quiet: 0, failed: None }
+    }
+
     /// Sends a message; a broken ring is kept for [`ToOthers::pump`] to report.
     fn tell(&mut self, head: &FromCell, payload: &[&[u8]]) {
-        let Ok((length, head)) = wire::encode(head) else { return };
-        let mut parts: [&[u8]; 4] = [&length, &head, &[], &[]];
-        for (part, bytes) in parts[2..].iter_mut().zip(payload) {
+        if wire::encode(head, &mut self.head).is_err() {
+            return;
+        }
+        let mut parts: [&[u8]; 3] = [&self.head, &[], &[]];
+        for (part, bytes) in parts[1..].iter_mut().zip(payload) {
             *part = bytes;
         }
         if let Err(PushError::Broken(broken)) = self.ring.push(&parts) {
             self.failed = Some(broken);
         }
+        self.quiet += 1;
+    }
+
+    /// Wakes the monitor, if it sleeps and there is something for it.
+    fn flush(&mut self) {
+        self.quiet = 0;
+        self.ring.flush();
     }
 
     fn pump(&mut self) -> Result<(), ThreadError> {
@@ -211,7 +245,7 @@ impl ToOthers {
             return Err(broken.into());
         }
         self.ring.pump()?;
-        self.ring.flush();
+        self.flush();
         Ok(())
     }
 
@@ -245,6 +279,7 @@ impl Outside for ToOthers {
         let head = FromCell::Answer {
             number,
             outcome: answer.outcome as i32,
+            refusal: refusal_number(&answer),
             status: answer.response.status,
             headers_bytes: answer.response.headers.len() as u32,
             ran_ns: answer.ran.as_nanos() as u64,
@@ -277,4 +312,11 @@ impl Outside for ToOthers {
     fn call_id(&mut self) -> [u8; 16] {
         rand::random()
     }
+}
+
+/// What the wire says of a refusal; one without a reason is one that no other attempt can mend.
+fn refusal_number(answer: &Answer) -> u8 {
+    let refused = answer.outcome == Outcome::Refused;
+    let refusal = answer.refusal.or(refused.then_some(Refusal::CannotBeMade));
+    refusal.map_or(0, |refusal| refusal as u8)
 }

@@ -34,7 +34,7 @@ use faaslet_state::SessionError;
 use faaslet_tier::Task as StateTask;
 
 use super::audit::Audit;
-use super::call::{Answer, Call, Mode};
+use super::call::{Answer, Call, Mode, Refusal};
 use super::exchange::{Chain, Exchange, LogLine, Phase};
 use super::faaslet::ScannerCell;
 use super::function::Function;
@@ -277,7 +277,7 @@ impl<O: Outside> Worker<O> {
         if !self.functions.contains_key(&number) {
             return self.deliver(
                 origin,
-                Answer::message(Outcome::Refused, "no such function in this cell"),
+                Answer::refused(Refusal::NotFound, "no such function in this cell"),
             );
         }
         if let Some(task) =
@@ -299,12 +299,12 @@ impl<O: Outside> Worker<O> {
             "expected room for {}: all slots are taken (at most {} of this function, {limit} in all); try again later",
             warm.function.name, warm.function.limits.concurrency
         );
-        self.deliver(origin, Answer::message(Outcome::Refused, text));
+        self.deliver(origin, Answer::refused(Refusal::Overloaded, text));
     }
 
     /// Answers a call that cannot be run.
-    pub fn refuse(&mut self, origin: Origin, why: &str) {
-        self.deliver(origin, Answer::message(Outcome::Refused, why));
+    pub fn refuse(&mut self, origin: Origin, refusal: Refusal, why: &str) {
+        self.deliver(origin, Answer::refused(refusal, why));
     }
 
     /// How a call of this function goes in that does not say.
@@ -351,6 +351,11 @@ impl<O: Outside> Worker<O> {
     /// Whether [`Worker::turn`] has something to do.
     pub fn busy(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// How many Faaslets are ready to be polled.
+    pub fn ready(&self) -> usize {
+        self.ready.len()
     }
 
     /// Polls one Faaslet; false when none is ready.

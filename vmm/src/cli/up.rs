@@ -23,6 +23,9 @@ use crate::monitor::{ADDRESS_FILE, Monitor};
 /// What the kernel reads from here: the longest wake-up that is allowed, in microseconds.
 const LATENCY_FILE: &str = "/dev/cpu_dma_latency";
 
+/// How long clients may take for the last answers, once no call is in flight.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Start the monitor, and stop it with SIGTERM or Ctrl-C.
 #[derive(Debug, clap::Args)]
 pub struct Up {
@@ -53,15 +56,16 @@ impl Up {
         // From here on a signal means a drain, also while it starts.
         let end = Ending::new()?;
         let _awake = config.low_latency.then(keep_awake).transpose()?;
-        let drain = config.drain;
         let running = Running::start(config)?;
+        // Compiler settings and keys are read once; where it fails, their code stays in memory.
+        let _ = faaslet_sandbox::release_code();
         running.greet(context.output.json)?;
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         end.wait();
         tracing::info!(in_flight = running.monitor.calls_in_flight(), "draining");
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        running.stop(drain, &end)
+        running.stop(&end)
     }
 }
 
@@ -101,12 +105,13 @@ impl Running {
         ))
     }
 
-    fn stop(self, drain: Duration, end: &Ending) -> Result<(), Failure> {
+    fn stop(self, end: &Ending) -> Result<(), Failure> {
         let failed = |error: std::io::Error| Failure::local("the monitor did not end well", error);
         drop(self.address);
         // The endpoint's thread drives the cells too, so it ends last.
+        self.quic.go_away();
         end.runtime.block_on(self.monitor.drain());
-        self.quic.drain(drain);
+        self.quic.drain(FAREWELL);
         self.http.stop();
         drop(self.monitor);
         self.quic.join().map_err(failed)?;

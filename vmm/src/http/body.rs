@@ -17,6 +17,12 @@ use crate::api::Problem;
 const PART_LIMIT: Duration = Duration::from_secs(30);
 /// Time for a body that is kept in memory.
 const WHOLE_LIMIT: Duration = Duration::from_secs(300);
+/// What is read and dropped of a body that was refused, so that its sender gets to the answer: one
+/// that is cut off while it sends sees a broken connection and no reason.
+const MAX_LINGER_BYTES: usize = 256 << 20;
+/// Time for that, and between two parts of it.
+const LINGER_LIMIT: Duration = Duration::from_secs(10);
+const LINGER_PART_LIMIT: Duration = Duration::from_secs(1);
 /// Bytes of bodies held at once, over all requests.
 const MAX_HELD_BYTES: usize = 512 << 20;
 /// Longest JSON of most requests.
@@ -95,6 +101,7 @@ pub async fn whole(
     };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if announced.and_then(|length| length.parse::<usize>().ok()).is_some_and(|len| len > limit) {
+        linger(body.into_data_stream(), headers);
         return Err(too_large());
     }
     let mut held = budget.begin();
@@ -115,7 +122,25 @@ pub async fn whole(
         length += bytes.len();
         rest.extend_from_slice(&bytes);
     }
+    linger(body, headers);
     Err(too_large())
+}
+
+/// Reads on while the answer goes out. A client that asked whether to send its body has sent
+/// nothing, and is told no by the answer alone.
+fn linger(mut body: BodyDataStream, headers: &HeaderMap) {
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
+    tokio::spawn(async move {
+        let until = Instant::now() + LINGER_LIMIT;
+        let mut left = MAX_LINGER_BYTES;
+        while left > 0 {
+            let limit = until.min(Instant::now() + LINGER_PART_LIMIT);
+            let Ok(Some(Ok(bytes))) = timeout_at(limit, body.next()).await else { return };
+            left = left.saturating_sub(bytes.len());
+        }
+    });
 }
 
 /// What came in one part is not copied.

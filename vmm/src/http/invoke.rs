@@ -13,11 +13,10 @@ use tokio::sync::oneshot;
 use super::body::whole;
 use super::{App, auth};
 use crate::api::Problem;
-use crate::cell::{Answer, Mode};
-use crate::monitor::{Incoming, MAX_TIMEOUT, Refusal, Sent};
+use crate::cell::{Answer, Mode, Refusal};
+use crate::monitor::{Calling, Incoming, MAX_TIMEOUT};
+use crate::wire::MAX_INPUT_BYTES;
 
-/// Longest input of a call.
-pub(super) const MAX_INPUT_BYTES: usize = 64 << 20;
 /// Methods that a function is called with.
 #[cfg(test)]
 pub(super) const METHODS: &[&str] = &["delete", "get", "head", "options", "patch", "post", "put"];
@@ -48,12 +47,12 @@ const FRAMING: [&str; 6] =
     ["connection", "content-length", "keep-alive", "trailer", "transfer-encoding", "upgrade"];
 
 /// Cancels a call when its caller has gone.
-struct Waiting(Option<Sent>);
+struct Waiting(Option<Calling>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(sent) = self.0.take() {
-            sent.cancel();
+        if let Some(calling) = self.0.take() {
+            calling.cancel();
         }
     }
 }
@@ -92,8 +91,8 @@ async fn run(app: &App, name: &str, request: Request) -> Result<Response, Proble
         // A caller that has gone hears nothing.
         let _ = send.send(answer);
     });
-    let sent = app.monitor().call(tenant.as_str(), name, incoming, reply);
-    let mut waiting = Waiting(sent.map_err(|refusal| refused(refusal, name))?);
+    let calling = app.monitor().call(tenant.as_str(), name, incoming, reply);
+    let mut waiting = Waiting(Some(calling));
     let answer = receive.await;
     waiting.0 = None;
     let answer = answer.map_err(|_| Problem::lost("the call was dropped; it may have run"))?;
@@ -162,28 +161,25 @@ fn path_of(uri: &Uri) -> &str {
     name.find('/').map_or("/", |at| &name[at..])
 }
 
-fn refused(refusal: Refusal, name: &str) -> Problem {
-    match refusal {
-        Refusal::NotFound => Problem::not_found(format!(
-            "no function {name}; deploy it with `faaslet deploy`, or see `faaslet ps`"
-        )),
-        Refusal::ShuttingDown => Problem::shutting_down("the monitor is about to stop"),
-    }
-}
-
 fn respond(id: &[u8; 16], answer: Answer) -> Response {
     let ran = answer.ran;
     let mut response = match answer.outcome {
         Outcome::Returned => returned(answer),
+        Outcome::Refused => refused(&answer).into_response(),
         outcome => problem(outcome, String::from_utf8_lossy(&answer.body)).into_response(),
     };
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::try_from(id) {
+    if let Ok(id) = HeaderValue::from_bytes(&hex(id)) {
         headers.insert(CALL_ID, id);
     }
     headers.insert(RUN_US, HeaderValue::from(ran.as_micros() as u64));
     response
+}
+
+/// An id as digits.
+fn hex(id: &[u8; 16]) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|at| DIGITS[usize::from(id[at / 2] >> (4 * (1 - at % 2)) & 15)])
 }
 
 fn problem(outcome: Outcome, message: impl Into<String>) -> Problem {
@@ -191,8 +187,20 @@ fn problem(outcome: Outcome, message: impl Into<String>) -> Problem {
         Outcome::Failed => Problem::function_failed(message),
         Outcome::Trapped => Problem::function_trapped(message),
         Outcome::TimedOut => Problem::timed_out(message),
-        Outcome::Refused => Problem::overloaded(message),
-        Outcome::Lost | Outcome::Returned => Problem::lost(message),
+        Outcome::Lost | Outcome::Refused | Outcome::Returned => Problem::lost(message),
+    }
+}
+
+/// A call that was not run; only the kinds that may pass carry advice to try again.
+fn refused(answer: &Answer) -> Problem {
+    let message = String::from_utf8_lossy(&answer.body);
+    match answer.refusal.unwrap_or(Refusal::CannotBeMade) {
+        Refusal::Overloaded => Problem::overloaded(message),
+        Refusal::NotFound => Problem::not_found(message),
+        Refusal::TooDeep | Refusal::CannotBeMade => Problem::refused(message),
+        Refusal::TooLarge => Problem::too_large(message),
+        Refusal::ShuttingDown => Problem::shutting_down(message),
+        Refusal::Cancelled => Problem::lost(message),
     }
 }
 
@@ -286,13 +294,37 @@ mod tests {
             (Outcome::Failed, 500),
             (Outcome::Trapped, 500),
             (Outcome::TimedOut, 504),
-            (Outcome::Refused, 429),
             (Outcome::Lost, 502),
         ];
         for (outcome, status) in table {
             let response = respond(&[1; 16], Answer::message(outcome, "m"));
             assert_eq!(response.status().as_u16(), status, "{outcome:?}");
             assert_eq!(response.headers()[CALL_ID], "01".repeat(16).as_str());
+        }
+    }
+
+    #[test]
+    fn an_id_is_32_digits() {
+        let id = std::array::from_fn(|at| (at * 17) as u8);
+        assert_eq!(&hex(&id), b"00112233445566778899aabbccddeeff");
+    }
+
+    #[test]
+    fn every_refusal_has_its_status_and_advice_where_another_attempt_can_help() {
+        let table = [
+            (Refusal::Overloaded, 429, true),
+            (Refusal::NotFound, 404, false),
+            (Refusal::TooDeep, 422, false),
+            (Refusal::CannotBeMade, 422, false),
+            (Refusal::TooLarge, 413, false),
+            (Refusal::ShuttingDown, 503, true),
+            (Refusal::Cancelled, 502, false),
+        ];
+        assert_eq!(table.map(|row| row.0), Refusal::ALL);
+        for (refusal, status, again) in table {
+            let response = respond(&[1; 16], Answer::refused(refusal, "m"));
+            let advice = response.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!((response.status().as_u16(), advice), (status, again), "{refusal:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP: calls of functions, and everything else that a monitor is asked.
 //!
 //! What it is: routes, tokens, limits, and errors as problem+json, over [`Monitor`]. What it is
-//! not: anything that decides; and it runs on threads of its own, so that nobody's slow upload
+//! not: anything that decides; and it runs on a thread of its own, so that nobody's slow upload
 //! stands in the way of a call over QUIC. [`openapi.json`](OPENAPI) says what there is.
 //!
 //! A client is given so much time for each part of a request ([`HEADER_LIMIT`], and in [`body`] the
@@ -39,8 +39,8 @@ use body::Budget;
 
 /// What can be asked, as OpenAPI.
 pub const OPENAPI: &str = include_str!("openapi.json");
-/// Threads of the server.
-const THREADS: usize = 2;
+/// Threads of the server. One: between two, each call wakes the one that has nothing to do.
+const THREADS: usize = 1;
 /// Time for a request's head.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
 /// Time for the handshake of TLS.

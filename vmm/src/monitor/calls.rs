@@ -1,18 +1,18 @@
 //! The way of a call: from whoever asked, to the cell that has the function, and back.
 //!
 //! A function that its tenant's cell has already costs no task and waits for nothing. Otherwise a
-//! task starts the cell, loads the function, and sends the call on.
+//! task starts the cell, loads the function, and sends the call on (see [`super::calling`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use faaslet_abi::Outcome;
-
+use super::Monitor;
+use super::caller::{Caller, Reply};
+use super::calling::{Calling, Loading};
 use super::config::MAX_TIMEOUT;
 use super::functions::Deployed;
-use super::link::{CallKey, CellLink, ChainOut, Reply};
-use super::{Monitor, load};
-use crate::cell::{Answer, Mode};
+use super::link::{CallKey, CellLink, ChainOut, NotSent};
+use crate::cell::{Answer, Mode, Refusal};
 use crate::wire::CallHead;
 
 /// A call as it arrives.
@@ -34,74 +34,64 @@ pub struct Incoming {
     pub input: bytes::Bytes,
 }
 
-/// Where a call went, so that it can be cancelled.
-#[derive(Clone)]
-pub struct Sent(Arc<CellLink>, CallKey);
-
-impl Sent {
-    /// Nobody waits for the call any more.
-    pub fn cancel(&self) {
-        self.0.cancel(self.1);
-    }
-}
-
-/// What a call came to, beside its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// No function of this name.
-    NotFound,
-    /// The monitor is draining.
-    ShuttingDown,
-}
-
 impl Monitor {
-    /// Calls a function. `reply` is called once, from whatever thread the answer comes to.
-    ///
-    /// # Errors
-    /// A [`Refusal`], and `reply` is not called, when there is nothing to send the call to.
+    /// Calls a function. `reply` is called once, from whatever thread the answer comes to, which
+    /// may be this one before this returns.
     pub fn call(
         self: &Arc<Self>,
         tenant: &str,
         name: &str,
         incoming: Incoming,
         reply: Reply,
-    ) -> Result<Option<Sent>, Refusal> {
-        if self.draining() {
-            return Err(Refusal::ShuttingDown);
-        }
-        let deployed = self.functions.get(tenant, name).ok_or(Refusal::NotFound)?;
-        let reply = self.counted(&deployed, reply);
-        if let Some((link, number)) = deployed.loaded() {
-            let key = send(&deployed, &link, number, &incoming, reply);
-            return Ok(Some(Sent(link, key)));
-        }
-        let monitor = Arc::clone(self);
-        self.runtime.spawn(async move {
-            match load::loaded(&monitor, &deployed).await {
-                Ok((link, number)) => {
-                    let begun = Instant::now();
-                    let reply: Reply = Box::new(move |answer| {
-                        let answered_us = begun.elapsed().as_micros() as u64;
-                        tracing::debug!(answered_us, "a call that waited for its cell");
-                        reply(answer);
-                    });
-                    send(&deployed, &link, number, &incoming, reply);
-                }
-                Err(error) => reply(Answer::message(Outcome::Refused, error.to_string())),
-            }
-        });
-        Ok(None)
+    ) -> Calling {
+        let calling = self.call_quietly(tenant, name, incoming, reply);
+        calling.ring();
+        calling
     }
 
-    /// Counts the call in, and out again with its answer.
-    fn counted(self: &Arc<Self>, deployed: &Arc<Deployed>, reply: Reply) -> Reply {
-        let (monitor, stats) = (Arc::clone(self), Arc::clone(&deployed.stats));
-        monitor.in_flight.begin();
-        Box::new(move |answer| {
-            stats.count(answer.outcome, answer.ran);
-            reply(answer);
-            monitor.in_flight.end();
-        })
+    /// [`Monitor::call`] for one of a batch, after which [`CellLink::turn`] wakes the cells.
+    pub(super) fn call_quietly(
+        self: &Arc<Self>,
+        tenant: &str,
+        name: &str,
+        incoming: Incoming,
+        reply: Reply,
+    ) -> Calling {
+        if self.draining() {
+            let text = "the monitor is about to stop; call another one, or this one later";
+            reply(Answer::refused(Refusal::ShuttingDown, text));
+            return Calling::over();
+        }
+        let Some(deployed) = self.functions.get(tenant, name) else {
+            reply(Answer::refused(Refusal::NotFound, unknown(name)));
+            return Calling::over();
+        };
+        let caller = Caller::new(self, &deployed.stats, reply);
+        let Some((link, number)) = deployed.loaded() else {
+            return self.load_and_call(deployed, incoming, caller);
+        };
+        match send(&deployed, &link, number, &incoming, caller) {
+            Ok(key) => Calling::sent(link, key),
+            Err(NotSent::Ended(caller) | NotSent::Broken(caller, _)) => {
+                self.load_and_call(deployed, incoming, caller)
+            }
+            Err(NotSent::Refused(caller, answer)) => {
+                caller.answer(answer);
+                Calling::over()
+            }
+        }
+    }
+
+    fn load_and_call(
+        self: &Arc<Self>,
+        deployed: Arc<Deployed>,
+        incoming: Incoming,
+        caller: Caller,
+    ) -> Calling {
+        let loading = Arc::new(Loading::new(caller));
+        let (monitor, ours) = (Arc::clone(self), Arc::clone(&loading));
+        self.runtime.spawn(async move { ours.run(&monitor, &deployed, &incoming).await });
+        Calling::loading(loading)
     }
 
     /// A call of a function that the caller's cell does not have.
@@ -113,26 +103,15 @@ impl Monitor {
             input: chain.input.into(),
             ..Incoming::default()
         };
-        let refused = Arc::new(std::sync::Mutex::new(Some(reply)));
-        let taken = Arc::clone(&refused);
-        let once = move |answer| {
-            let reply = taken.lock().ok().and_then(|mut reply| reply.take());
-            if let Some(reply) = reply {
-                reply(answer);
-            }
-        };
-        let again = once.clone();
-        if let Err(refusal) = self.call(cell.tenant(), &chain.name, incoming, Box::new(once)) {
-            let text = match refusal {
-                Refusal::NotFound => format!(
-                    "expected a function {}; the tenant has none of this name; see `faaslet ps`",
-                    chain.name
-                ),
-                Refusal::ShuttingDown => "the monitor is shutting down".to_owned(),
-            };
-            again(Answer::message(Outcome::Refused, text));
-        }
+        let _ = self.call(cell.tenant(), &chain.name, incoming, reply);
     }
+}
+
+fn unknown(name: &str) -> String {
+    format!(
+        "expected a function {name}; the tenant has none of this name; deploy it with \
+         `faaslet deploy`, or see `faaslet ps`"
+    )
 }
 
 /// An instant so much later, and never beyond [`MAX_TIMEOUT`].
@@ -140,16 +119,18 @@ pub(super) fn deadline_after(left: Duration) -> Instant {
     Instant::now() + left.min(MAX_TIMEOUT)
 }
 
-fn send(
+/// Sends a call to a cell that has its function, without waking it.
+pub(super) fn send(
     deployed: &Deployed,
     link: &Arc<CellLink>,
     number: u32,
     incoming: &Incoming,
-    reply: Reply,
-) -> CallKey {
-    let now = Instant::now();
-    let asked = incoming.deadline.map(|at| at.saturating_duration_since(now));
-    let left = asked.unwrap_or(deployed.timeout()).min(MAX_TIMEOUT);
+    caller: Caller,
+) -> Result<CallKey, NotSent> {
+    let left = match incoming.deadline {
+        Some(at) => at.saturating_duration_since(Instant::now()),
+        None => deployed.timeout(),
+    };
     let head = CallHead {
         number: 0,
         id: if incoming.id == [0; 16] { rand::random() } else { incoming.id },
@@ -161,8 +142,8 @@ fn send(
             Some(Mode::Fork) => 1,
             Some(Mode::Fresh) => 2,
         },
-        deadline_us: left.as_micros() as u64,
+        deadline_us: left.min(MAX_TIMEOUT).as_micros() as u64,
         request_bytes: incoming.request.len() as u32,
     };
-    link.call(head, [&incoming.request, &incoming.input], reply)
+    link.call(head, [&incoming.request, &incoming.input], caller)
 }

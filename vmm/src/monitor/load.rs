@@ -60,6 +60,13 @@ pub enum LoadError {
     System(#[from] std::io::Error),
 }
 
+impl LoadError {
+    /// Whether the cell is to blame, and another one may do better.
+    pub(super) fn is_of_the_cell(&self) -> bool {
+        matches!(self, Self::Cell(CellError::Start(_) | CellError::Gone(_)))
+    }
+}
+
 /// The cell that has `deployed`, and its number there.
 pub(super) async fn loaded(
     monitor: &Arc<Monitor>,
@@ -69,17 +76,25 @@ pub(super) async fn loaded(
     if let Some(loaded) = deployed.loaded() {
         return Ok(loaded);
     }
-    let link = match cell.as_ref().filter(|link| !link.has_ended()) {
-        Some(link) => Arc::clone(link),
-        None => {
+    let link = match cell.take() {
+        Some(link) if link.takes_calls() => link,
+        ending => {
+            if let Some(ending) = ending {
+                ending.wait_ended().await;
+            }
             let link = start(monitor, &deployed.tenant.name).await?;
             deployed.tenant.set_current(Some(Arc::clone(&link)));
-            *cell = Some(Arc::clone(&link));
             link
         }
     };
+    *cell = Some(Arc::clone(&link));
     let number = deployed.tenant.number(deployed.name());
-    give(monitor, deployed, &link, number).await?;
+    let given = give(monitor, deployed, &link, number).await;
+    if let Err(LoadError::Cell(CellError::Gone(_))) = given {
+        // What it has and has not is not known any more.
+        link.kill();
+    }
+    given?;
     deployed.set_loaded(&link, number);
     Ok((link, number))
 }

@@ -11,6 +11,8 @@
 
 mod admin;
 mod builders;
+mod caller;
+mod calling;
 mod calls;
 mod config;
 mod deploy;
@@ -40,11 +42,13 @@ use faaslet_store::{
 use tokio::runtime::Handle;
 
 pub use admin::AdminError;
-pub use calls::{Incoming, Refusal, Sent};
+pub use caller::Reply;
+pub use calling::Calling;
+pub use calls::Incoming;
 pub use config::{Config, MAX_TIMEOUT};
 pub use deploy::{DeployError, ModuleError};
 pub use functions::Deployed;
-pub use link::{CellError, CellLink, Reply, WorkerCounts, answer_of};
+pub use link::{CellError, CellLink, WorkerCounts};
 pub use load::LoadError;
 pub use logs::Logs;
 pub use measure::{CellMeasure, FunctionMeasure, Measures};

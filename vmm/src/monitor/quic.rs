@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use faaslet_abi::Outcome as AbiOutcome;
 use faaslet_net::server::{CallRef, Handler, ReplySink, Tenant};
@@ -12,16 +12,27 @@ use faaslet_net::{
 use faaslet_store::Role;
 
 use super::Monitor;
-use super::calls::{Incoming, Refusal, Sent};
+use super::calling::Calling;
+use super::calls::Incoming;
+use super::link::CellLink;
 use super::lock::lock;
-use crate::cell::{Answer, Mode};
+use crate::cell::{Answer, Mode, Refusal};
+use crate::wire::MAX_INPUT_BYTES;
+
+/// Cells that the endpoint's thread looks at itself; more are served by their own tasks.
+const MAX_CELLS_LOOKED_AT: usize = 16;
+/// What a caller is told to wait when there is no room.
+const RETRY_AFTER_MS: u32 = 100;
 
 /// What the endpoint's thread calls. It exists before the monitor, which needs its runtime.
 #[derive(Default)]
 pub(super) struct Ingress {
     monitor: OnceLock<Weak<Monitor>>,
     /// Calls that can be cancelled, until they are answered.
-    sent: Arc<Mutex<HashMap<CallRef, Sent>>>,
+    calling: Arc<Mutex<HashMap<CallRef, Calling>>>,
+    /// Cells that have calls of ours: the endpoint's thread rings for a whole batch, and takes
+    /// answers that come while it is awake anyway.
+    cells: Mutex<Vec<Arc<CellLink>>>,
 }
 
 impl Ingress {
@@ -35,8 +46,18 @@ impl Ingress {
         self.monitor.get()?.upgrade()
     }
 
-    fn sent(&self) -> MutexGuard<'_, HashMap<CallRef, Sent>> {
-        lock(&self.sent)
+    /// Has the cell of a call looked at, or rings for it at once when there are too many.
+    fn look_at(&self, calling: &Calling) {
+        let Some(link) = calling.link() else { return };
+        let mut cells = lock(&self.cells);
+        if cells.iter().any(|cell| Arc::ptr_eq(cell, link)) {
+            return;
+        }
+        if cells.len() < MAX_CELLS_LOOKED_AT {
+            cells.push(Arc::clone(link));
+        } else {
+            calling.ring();
+        }
     }
 }
 
@@ -55,44 +76,42 @@ impl Handler for Ingress {
             return reply.reply(Reply::refused(NetRefusal::ShuttingDown, "the monitor has ended"));
         };
         let key = reply.call();
-        let sink = Arc::new(Mutex::new(Some(reply)));
-        let (answered, sent) = (Arc::clone(&sink), Arc::clone(&self.sent));
+        let calls = Arc::clone(&self.calling);
         let done = Box::new(move |answer: Answer| {
-            lock(&sent).remove(&key);
-            if let Some(reply) = take(&answered) {
-                reply.reply(reply_of(answer));
-            }
+            lock(&calls).remove(&key);
+            reply.reply(reply_of(answer));
         });
-        match monitor.call(tenant, &call.function, incoming(&call), done) {
-            Ok(Some(call)) => self.keep(key, call, &sink),
-            Ok(None) => {}
-            Err(refusal) => {
-                if let Some(reply) = take(&sink) {
-                    reply.reply(refused(refusal, &call.function));
-                }
-            }
+        let calling = monitor.call_quietly(tenant, &call.function, incoming(&call), done);
+        self.look_at(&calling);
+        let mut calls = lock(&self.calling);
+        // Whoever answers takes the call out first, and then looks here.
+        if !calling.is_over() {
+            calls.insert(key, calling);
         }
     }
 
     fn cancel(&self, call: CallRef, _why: CancelReason) {
-        if let Some(sent) = self.sent().remove(&call) {
-            sent.cancel();
+        // The lock is given back first: the answer takes it.
+        let calling = lock(&self.calling).remove(&call);
+        if let Some(calling) = calling {
+            calling.cancel();
         }
     }
-}
 
-impl Ingress {
-    /// Keeps a call that can be cancelled, unless it has been answered meanwhile.
-    fn keep(&self, key: CallRef, call: Sent, sink: &Mutex<Option<ReplySink>>) {
-        let mut sent = self.sent();
-        if lock(sink).is_some() {
-            sent.insert(key, call);
-        }
+    fn turn(&self) {
+        let cells = lock(&self.cells);
+        cells.iter().for_each(CellLink::turn);
     }
-}
 
-fn take(sink: &Mutex<Option<ReplySink>>) -> Option<ReplySink> {
-    lock(sink).take()
+    fn rest(&self) -> bool {
+        let mut cells = lock(&self.cells);
+        let mut rests = true;
+        cells.retain(|cell| {
+            rests &= cell.rest();
+            cell.in_flight() > 0 && !cell.has_ended()
+        });
+        rests
+    }
 }
 
 fn incoming(call: &Call) -> Incoming {
@@ -109,27 +128,27 @@ fn incoming(call: &Call) -> Incoming {
     }
 }
 
-fn refused(refusal: Refusal, name: &str) -> Reply {
-    match refusal {
-        Refusal::NotFound => Reply::refused(
-            NetRefusal::NotFound,
-            format!("no function {name}; deploy it with `faaslet deploy`, or see `faaslet ps`"),
-        ),
-        Refusal::ShuttingDown => {
-            Reply::refused(NetRefusal::ShuttingDown, "the monitor is shutting down")
-        }
-    }
-}
-
 fn reply_of(answer: Answer) -> Reply {
     let outcome = match answer.outcome {
         AbiOutcome::Returned => Outcome::Returned,
         AbiOutcome::Failed => Outcome::Failed,
         AbiOutcome::Trapped => Outcome::Trapped,
         AbiOutcome::TimedOut => Outcome::TimedOut,
-        AbiOutcome::Refused => Outcome::Refused(NetRefusal::Overloaded { retry_after_ms: 100 }),
+        AbiOutcome::Refused => Outcome::Refused(refusal_of(answer.refusal)),
         AbiOutcome::Lost => Outcome::Lost,
     };
     let timings = Timings { run: answer.ran, ..Timings::default() };
     Reply { outcome, payload: answer.body.into(), timings }
+}
+
+fn refusal_of(refusal: Option<Refusal>) -> NetRefusal {
+    match refusal.unwrap_or(Refusal::CannotBeMade) {
+        Refusal::Overloaded => NetRefusal::Overloaded { retry_after_ms: RETRY_AFTER_MS },
+        Refusal::NotFound => NetRefusal::NotFound,
+        Refusal::TooDeep => NetRefusal::TooDeep,
+        Refusal::CannotBeMade => NetRefusal::CannotBeMade,
+        Refusal::TooLarge => NetRefusal::TooLarge { limit_bytes: MAX_INPUT_BYTES as u64 },
+        Refusal::ShuttingDown => NetRefusal::ShuttingDown,
+        Refusal::Cancelled => NetRefusal::Cancelled,
+    }
 }

@@ -201,10 +201,11 @@ impl Owner {
         self.undo.forget(self.outbox.settled());
     }
 
-    /// This batch could not be stored, and neither will those after it that were handed out: their
-    /// changes are taken back. Changes made from now on come in new batches.
+    /// This batch could not be stored, though all before it are; and neither will those after it
+    /// that were handed out. Their changes are taken back. Changes made from now on come in new
+    /// batches.
     pub fn storage_failed(&mut self, ticket: Ticket, why: &str) {
-        self.take_back(ticket);
+        self.take_back(ticket, why);
         self.outbox.failed(ticket, why);
     }
 

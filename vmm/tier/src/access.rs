@@ -56,8 +56,12 @@ impl Value {
     /// Copies bytes in at `offset`; the value grows here to hold them, and at its owner with the
     /// next push.
     pub fn write(&self, task: Task, offset: u64, bytes: &[u8]) -> Result<Copied, TierError> {
-        self.write_with(task, offset, bytes.len(), |at, piece| {
-            piece.copy_from_slice(&bytes[at..at + piece.len()]);
+        self.with_room(|table| {
+            let end = self.prepare_write(table, task, offset, bytes.len() as u64)?;
+            let Some(end) = end else { return Ok(Copied::Absent) };
+            self.copy_in(table, offset, bytes)?;
+            table.len = table.len.max(end);
+            Ok(Copied::Bytes(bytes.len()))
         })
     }
 

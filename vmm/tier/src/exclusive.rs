@@ -32,14 +32,17 @@ impl Value {
     }
 
     /// Ends that; with `revert`, what was not pushed goes back to the base. Nothing happens if the
-    /// task does not have it.
+    /// task does not have it. Refused, and not ended, while the outcome of a push is not known.
     pub fn end_exclusive(&self, task: Task, revert: bool) -> Result<(), TierError> {
         let mut table = self.table_mut();
         if table.exclusive != Some(task) {
             return Ok(());
         }
+        if revert {
+            self.revert_all(&mut table)?;
+        }
         table.exclusive = None;
-        if revert { self.revert_all(&mut table) } else { Ok(()) }
+        Ok(())
     }
 
     /// Takes everything that was not pushed back to the base.
@@ -48,6 +51,9 @@ impl Value {
     }
 
     fn revert_all(&self, table: &mut Table) -> Result<(), TierError> {
+        if table.sending.is_some() {
+            return Err(self.invalid("expected the outcome of the push under way to be told first"));
+        }
         let end = table.len.next_multiple_of(PAGE_BYTES);
         self.harvest(table, 0, end);
         for chunk in std::mem::take(&mut table.dirty).into_iter().map(faaslet_state::Chunk) {

@@ -9,15 +9,13 @@ use std::ops::Range;
 use faaslet_state::{Chunk, ChunkRange};
 
 use crate::error::TierError;
-use crate::sys::PAGE_BYTES;
+use crate::sys::{Access, PAGE_BYTES};
 use crate::table::{Standing, Table, pages_within};
 use crate::task::{Task, Wake};
 use crate::value::Value;
 
 /// Most mappings of a value at a time.
 pub const MAX_MAPS: usize = 4096;
-/// Shorter mappings are compared: watching them costs more.
-const MIN_WATCHED_BYTES: u64 = 2 * PAGE_BYTES;
 
 /// A mapping of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,8 +43,9 @@ pub(crate) struct Map {
     mode: MapMode,
     /// In bytes of the value, in whole pages.
     pub(crate) range: Range<u64>,
-    /// Where it lies, once it is watched.
-    watched: Option<Range<usize>>,
+    /// Where it lies, once that is known.
+    place: Option<Range<usize>>,
+    watched: bool,
 }
 
 impl Value {
@@ -75,12 +74,19 @@ impl Value {
     /// Tells where the page of `offset` was mapped, before the function runs again.
     pub fn placed(&self, id: MapId, address: usize) {
         let mut table = self.table_mut();
+        let dense = table.dense;
         let Some(map) = table.maps.find(id) else { return };
         let len = map.range.end - map.range.start;
-        if map.mode == MapMode::Write && len >= MIN_WATCHED_BYTES {
-            let pages = address..address + len as usize;
-            map.watched = self.tracker.watch(&pages).then_some(pages);
+        let pages = address..address + len as usize;
+        match map.mode {
+            MapMode::Read => self.tracker.populate(&pages, Access::Load),
+            MapMode::Write => {
+                // Entered first: a store after that is one that counts.
+                self.tracker.populate(&pages, Access::Store);
+                map.watched = self.tracker.watch(&pages, dense);
+            }
         }
+        map.place = Some(pages);
     }
 
     /// Ends a mapping; its pages are still there, and no function stores to them any more.
@@ -107,23 +113,47 @@ impl Value {
             map.mode == MapMode::Write && map.range.start < end && start < map.range.end
         });
         for map in touching.cloned().collect::<Vec<_>>() {
+            let mut watched = self.watch_or_not(table, &map);
             self.harvest_one(table, &map);
+            if watched && table.dense {
+                self.let_go(&map);
+                watched = false;
+            }
+            if let Some(map) = table.maps.find(map.id) {
+                map.watched = watched;
+            }
         }
     }
 
+    /// Begins to watch a mapping that was not, if that pays now. It is compared this time: what is
+    /// stored from here on is noted.
+    fn watch_or_not(&self, table: &Table, map: &Map) -> bool {
+        let place = map.place.as_ref().filter(|_| !map.watched);
+        map.watched || place.is_some_and(|place| self.tracker.watch(place, table.dense))
+    }
+
+    /// Watches a mapping no longer, of which the stores so far have been harvested: from here on
+    /// it is compared.
+    fn let_go(&self, map: &Map) {
+        map.place.iter().for_each(|place| self.tracker.unwatch(place));
+    }
+
     fn harvest_one(&self, table: &mut Table, map: &Map) {
+        let (all, mut found) = (map.range.end - map.range.start, 0);
         let mut mark = |bytes: Range<u64>| {
+            found += bytes.end - bytes.start;
             let (start, end) = (map.range.start + bytes.start, map.range.start + bytes.end);
             let chunks = ChunkRange::covering(start, end - start);
             for chunk in chunks.iter().flat_map(|chunks| chunks.iter()) {
                 table.mark_written(chunk, pages_within(chunk, start, end));
             }
         };
-        match &map.watched {
-            Some(pages) => {
-                self.tracker.harvest(pages, mark);
+        match map.place.as_ref().filter(|_| map.watched) {
+            Some(place) => {
+                self.tracker.harvest(place, &mut mark);
+                table.dense = self.tracker.is_dense(table.dense, found, all);
             }
-            None => mark(0..map.range.end - map.range.start),
+            None => mark(0..all),
         }
     }
 
@@ -167,7 +197,7 @@ impl Maps {
     fn add(&mut self, task: Task, mode: MapMode, range: Range<u64>) -> MapId {
         let id = MapId(self.next);
         self.next += 1;
-        self.maps.push(Map { id, task, mode, range, watched: None });
+        self.maps.push(Map { id, task, mode, range, place: None, watched: false });
         id
     }
 

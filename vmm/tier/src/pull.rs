@@ -1,18 +1,13 @@
 //! Pulls: what to ask the owner for, and what to do with its answer.
 
 use faaslet_state::delta::{lay_under, newer};
-use faaslet_state::message::{MAX_PAYLOAD_BYTES, MAX_PULL_RANGES, PullRange};
+use faaslet_state::message::{MAX_PULL_CHUNKS, MAX_PULL_RANGES, PullRange};
 use faaslet_state::payload::{Body, PulledChunk, pulled_chunks};
 use faaslet_state::{CHUNK_BYTES, Chunk, ChunkRange, Version};
 
 use crate::error::TierError;
-use crate::table::{Standing, Table};
+use crate::table::{Entry, Standing, Table};
 use crate::value::{Short, Value};
-
-/// Most bytes around a chunk in an answer.
-const HEAD_BYTES: usize = 64;
-/// Most chunks in one pull, so that the answer holds all of them.
-const MAX_PULL_CHUNKS: u32 = (MAX_PAYLOAD_BYTES / (CHUNK_BYTES as usize + HEAD_BYTES)) as u32;
 
 /// The head of an owner's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +41,7 @@ impl Value {
     /// last range that this one returned, and there is none when nothing is left.
     pub fn newer(&self, offset: u64, len: u64) -> Result<Vec<PullRange>, TierError> {
         let since = |table: &Table, chunk| match table.standing(chunk) {
-            Standing::Present => table.entry(chunk).map(|entry| entry.version),
+            Standing::Present => table.entry(chunk).map(Entry::since),
             Standing::Absent | Standing::Zeros => None,
         };
         self.ranges(&self.table(), offset, len, since)
@@ -151,7 +146,10 @@ impl Value {
             let fits = match pulled.body {
                 Body::Zeros => true,
                 Body::Whole(bytes) => bytes.len() <= len,
-                Body::Changes(changes) => changes.end() <= len && here == Standing::Present,
+                Body::Changes(changes) => {
+                    let known = table.entry(pulled.chunk).is_some_and(|entry| !entry.mixed);
+                    changes.end() <= len && here == Standing::Present && known
+                }
             };
             if !fits {
                 let why = format!("{:?} does not fit what is here of it", pulled.chunk);
@@ -181,7 +179,8 @@ impl Value {
             }
             return Ok(());
         }
-        if pulled.version <= entry.version {
+        let old = pulled.version < entry.version;
+        if old || (pulled.version == entry.version && !entry.mixed) {
             return Ok(());
         }
         let view = self.memory.view(chunk.start(), len as u64);
@@ -205,11 +204,19 @@ impl Value {
     /// What was asked for is here now, exactly as of `version`.
     fn settle(&self, table: &mut Table, ranges: &[PullRange], version: Version) {
         let now = self.budget.now();
-        for chunk in ranges.iter().flat_map(|range| chunks(range).iter()) {
+        let all = |range: &PullRange| {
+            let since = range.since;
+            chunks(range).iter().map(move |chunk| (chunk, since))
+        };
+        for (chunk, since) in ranges.iter().flat_map(all) {
             let entry = table.entry_mut(chunk);
-            entry.present = true;
-            entry.version = entry.version.max(version);
             entry.touch(now);
+            // A mixed one was asked for before it was: it needs another pull.
+            if entry.mixed && since != Version::NONE {
+                continue;
+            }
+            (entry.present, entry.mixed) = (true, false);
+            entry.version = entry.version.max(version);
         }
     }
 

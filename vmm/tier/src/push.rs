@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use faaslet_state::delta::{acknowledge, diff_within};
-use faaslet_state::message::MAX_PAYLOAD_BYTES;
+use faaslet_state::message::{MAX_PAYLOAD_BYTES, MAX_PUSH_CHUNKS};
 use faaslet_state::payload::Changes;
 use faaslet_state::{CHUNK_BYTES, Chunk, ChunkRange, Version};
 
@@ -35,12 +35,15 @@ pub struct Prepared {
     serial: u64,
     range: Range<u64>,
     chunks: Vec<Sent>,
+    /// Bytes of pages that were compared, and of those that differed.
+    compared: u64,
+    differed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     chunk: Chunk,
-    /// The version that it, or its base, had.
+    /// Up to which version it, or its base, was the owner's.
     had: Version,
     pages: u16,
 }
@@ -49,6 +52,21 @@ impl Prepared {
     /// Whether there is nothing to tell the owner.
     pub fn is_empty(&self) -> bool {
         self.payload.is_empty() && !self.grows
+    }
+
+    /// Where the last change ends: the owner's value is at least that long.
+    fn end_of_changes(&self, table: &Table) -> u64 {
+        self.chunks.last().map_or(0, |sent| sent.chunk.bytes(table.len).end)
+    }
+
+    /// It was not: its changes are for the next push.
+    fn take_back(self, table: &mut Table) {
+        for sent in self.chunks {
+            table.mark(sent.chunk, sent.pages);
+        }
+        if table.sending.as_ref().is_none_or(|sending| sending.serial == self.serial) {
+            table.sending = None;
+        }
     }
 
     /// How many chunks changed.
@@ -79,13 +97,18 @@ impl Value {
             serial: table.prepared,
             range,
             chunks: Vec::new(),
+            compared: 0,
+            differed: 0,
         };
         let found = self.find_changes(&mut table, &mut prepared);
         if let Err(error) = found {
-            self.take_back(&mut table, &prepared);
+            prepared.take_back(&mut table);
             return Err(error);
         }
-        prepared.len = prepared.len.max(self.end_of_changes(&table, &prepared));
+        if table.dense && prepared.compared > 0 {
+            table.dense = self.tracker.is_dense(true, prepared.differed, prepared.compared);
+        }
+        prepared.len = prepared.len.max(prepared.end_of_changes(&table));
         prepared.grows = prepared.len > table.owner_len;
         let chunks = prepared.chunks.iter().map(|sent| sent.chunk.0).collect();
         table.sending = Some(Sending { serial: prepared.serial, chunks });
@@ -100,7 +123,8 @@ impl Value {
         let dirty: BTreeSet<u32> = table.dirty.range(chunks.first.0..last).copied().collect();
         let mut copy = vec![0; CHUNK_BYTES as usize];
         for chunk in dirty.into_iter().map(Chunk) {
-            if prepared.payload.len() + MAX_CHUNK_CHANGES_BYTES > MAX_PAYLOAD_BYTES {
+            let full = prepared.payload.len() + MAX_CHUNK_CHANGES_BYTES > MAX_PAYLOAD_BYTES;
+            if full || prepared.chunks.len() >= MAX_PUSH_CHUNKS {
                 prepared.more = true;
                 break;
             }
@@ -130,7 +154,9 @@ impl Value {
             }
             let here = view.part(bytes.start, bytes.len());
             let differs = !here.holds(&base[bytes.clone()]);
+            prepared.compared += PAGE_BYTES;
             if differs {
+                prepared.differed += PAGE_BYTES;
                 view.part(asked.start, asked.len()).read(&mut copy[asked.clone()]);
                 pages |= 1 << page;
                 ranges.push(asked.clone());
@@ -152,12 +178,6 @@ impl Value {
         Ok(())
     }
 
-    /// Where the last change ends: the owner's value is at least that long.
-    fn end_of_changes(&self, table: &Table, prepared: &Prepared) -> u64 {
-        let last = prepared.chunks.last();
-        last.map_or(0, |sent| sent.chunk.bytes(table.len).end)
-    }
-
     /// The owner made `version` of it, and now has `len` bytes; `before` are the versions that the
     /// chunks had there.
     pub fn acknowledged(
@@ -168,19 +188,23 @@ impl Value {
         before: &[Version],
     ) -> Result<(), TierError> {
         let mut table = self.table_mut();
-        let changes = Changes::parse(&prepared.payload, self.spec().element().width());
+        let Prepared { payload, more, serial, range, chunks, .. } = prepared;
+        let changes = Changes::parse(&payload, self.spec().element().width());
         let changes = changes.map_err(|error| TierError::Malformed {
             key: self.key().clone(),
             why: error.to_string(),
         })?;
-        for (number, (sent, changes)) in prepared.chunks.iter().zip(changes.iter()).enumerate() {
+        for (number, (sent, changes)) in chunks.iter().zip(changes.iter()).enumerate() {
             let view = self.chunk(&table, sent.chunk)?;
             let used = table.used(sent.chunk);
             let entry = table.entry_mut(sent.chunk);
             let Some(base) = &mut entry.base else { continue };
             let exact = acknowledge(self.spec(), base, &changes);
-            if exact && before.get(number) == Some(&sent.had) {
+            let alone = before.get(number).is_some_and(|before| *before <= sent.had);
+            if exact && alone && !entry.mixed {
                 entry.version = version;
+            } else {
+                entry.mixed = true;
             }
             // What was stored meanwhile, and what the base does not come to by the rule.
             let differing = pages_of(sent.pages, used)
@@ -191,9 +215,8 @@ impl Value {
             table.mark(sent.chunk, differing);
         }
         table.sending = None;
-        let (start, end) = (prepared.range.start, prepared.range.end);
-        if !prepared.more {
-            table.pushed = Some(LastPush { serial: prepared.serial, start, end, version });
+        if !more {
+            table.pushed = Some(LastPush { serial, start: range.start, end: range.end, version });
         }
         self.see(&mut table, version, len)
     }
@@ -201,16 +224,7 @@ impl Value {
     /// It was refused, or never sent: the changes go with the next push. A push whose outcome is
     /// not known has not failed: it is sent again, with the same stamp, until it is known.
     pub fn push_failed(&self, prepared: Prepared) {
-        self.take_back(&mut self.table_mut(), &prepared);
-    }
-
-    fn take_back(&self, table: &mut Table, prepared: &Prepared) {
-        for sent in &prepared.chunks {
-            table.mark(sent.chunk, sent.pages);
-        }
-        if table.sending.as_ref().is_none_or(|sending| sending.serial == prepared.serial) {
-            table.sending = None;
-        }
+        prepared.take_back(&mut self.table_mut());
     }
 
     /// A mark to ask [`Value::pushed_since`] with, when it is one's turn.

@@ -29,6 +29,9 @@ const _: () = assert!(CHUNK_PAGES == u16::BITS);
 pub(crate) struct Entry {
     /// Up to which version it, or its base if there is one, is exactly the owner's.
     pub(crate) version: Version,
+    /// The base has something of a later version too, and not all of it: a push came between other
+    /// hosts' pushes. The next pull brings the whole chunk.
+    pub(crate) mixed: bool,
     /// The chunk as the owner has it, as far as this host knows. Invariant: there whenever the
     /// chunk is mapped for writing or a page of it is dirty; zeros behind the owner's length.
     pub(crate) base: Option<Box<[u8]>>,
@@ -46,6 +49,11 @@ impl Entry {
     /// Whether nothing would be lost with it.
     pub(crate) fn is_clean(&self) -> bool {
         self.present && self.dirty == 0 && self.write_maps == 0
+    }
+
+    /// What the owner need not send again.
+    pub(crate) fn since(&self) -> Version {
+        if self.mixed { Version::NONE } else { self.version }
     }
 
     #[inline]
@@ -79,6 +87,8 @@ pub(crate) struct Table {
     /// Chunks of a push that has been prepared and whose outcome is not known.
     pub(crate) sending: Option<Sending>,
     pub(crate) maps: Maps,
+    /// Much of it was stored to at a time: comparing it is cheaper than watching.
+    pub(crate) dense: bool,
     /// Who has, or is about to get, the global write lock on this host.
     pub(crate) exclusive: Option<Task>,
     /// Pushes prepared so far, and the last one that was acknowledged.
@@ -117,6 +127,7 @@ impl Table {
             dirty: BTreeSet::new(),
             sending: None,
             maps: Maps::default(),
+            dense: false,
             exclusive: None,
             prepared: 0,
             pushed: None,

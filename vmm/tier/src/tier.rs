@@ -182,7 +182,7 @@ impl Value {
             return;
         }
         for (chunk, entry) in table.present_from(Chunk(0)) {
-            if self.can_go(&table, chunk, bases) {
+            if can_go(&table, chunk, bases) {
                 found(entry.used.load(std::sync::atomic::Ordering::Relaxed), chunk);
             }
         }
@@ -191,7 +191,7 @@ impl Value {
     /// Evicts the base of a chunk, or all of it, if that can still go.
     fn evict(&self, chunk: Chunk, base: bool) {
         let mut table = self.table_mut();
-        if self.is_pinned(&table) || !self.can_go(&table, chunk, base) {
+        if self.is_pinned(&table) || !can_go(&table, chunk, base) {
             return;
         }
         if base {
@@ -207,11 +207,12 @@ impl Value {
     fn is_pinned(&self, table: &Table) -> bool {
         table.exclusive.is_some() || self.lock().is_held()
     }
+}
 
-    fn can_go(&self, table: &Table, chunk: Chunk, base: bool) -> bool {
-        let Some(entry) = table.entry(chunk) else { return false };
-        let sent = table.sending.as_ref().is_some_and(|push| push.chunks.contains(&chunk.0));
-        let idle = entry.is_clean() && !sent;
-        if base { idle && entry.base.is_some() } else { idle && entry.maps == 0 }
-    }
+/// Whether the base of a chunk, or all of it, can go.
+fn can_go(table: &Table, chunk: Chunk, base: bool) -> bool {
+    let Some(entry) = table.entry(chunk) else { return false };
+    let sent = table.sending.as_ref().is_some_and(|push| push.chunks.contains(&chunk.0));
+    let idle = entry.is_clean() && !sent;
+    if base { idle && entry.base.is_some() } else { idle && entry.maps == 0 }
 }

@@ -4,6 +4,9 @@
 //! push asks, which protects the page again in the same step, and copies afterwards. So a store is
 //! in the copy, or is noted for the next push. Without it every page of a mapping may have been
 //! stored to, and is compared with its base.
+//!
+//! A first store to a protected page costs as much as comparing about nine pages. So mappings that
+//! are short, and values of which much was stored to, are compared; see [`Tracker::is_dense`].
 
 use std::fs::File;
 use std::ops::Range;
@@ -11,10 +14,19 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 
-use crate::sys::{MAX_SCAN_REGIONS, Memory, PAGE_BYTES, PageRegion, Userfault, scan_written};
+use crate::sys::{
+    Access, MAX_SCAN_REGIONS, Memory, PAGE_BYTES, PageRegion, Userfault, populate, scan_written,
+};
 
 /// Where the kernel shows this process its page map.
 const PAGEMAP_PATH: &str = "/proc/self/pagemap";
+
+/// Shorter mappings are compared: watching them costs more.
+const MIN_WATCHED_BYTES: u64 = 512 * 1024;
+/// Where more than one page of so many was stored to, comparing all is cheaper.
+const DENSE_PART: u64 = 8;
+/// Where fewer than one page of so many differed, watching is cheaper.
+const SPARSE_PART: u64 = 16;
 
 /// How it is done here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +44,8 @@ pub enum Tracking {
 pub struct Tracker {
     /// Invariant: there if and only if pages are tracked by protection.
     means: Option<Means>,
+    populates: bool,
+    insists: bool,
 }
 
 #[derive(Debug)]
@@ -44,12 +58,24 @@ impl Tracker {
     /// The best that tells the truth here, found by trying.
     pub fn open() -> Self {
         let means = Means::open().filter(|means| means.tell_the_truth().unwrap_or(false));
-        Self { means }
+        Self { means, populates: false, insists: false }
     }
 
     /// Comparing everything.
     pub fn comparing() -> Self {
-        Self { means: None }
+        Self { means: None, populates: false, insists: false }
+    }
+
+    /// Whether pages of new mappings are entered at once, and not at the first touch of each.
+    #[must_use]
+    pub fn populating(self, populates: bool) -> Self {
+        Self { populates, ..self }
+    }
+
+    /// The same, which watches mappings of any length, however much of them is stored to.
+    #[must_use]
+    pub fn insisting(self) -> Self {
+        Self { insists: true, ..self }
     }
 
     /// Which it is.
@@ -62,14 +88,38 @@ impl Tracker {
         self.means.iter().flat_map(|means| [means.userfault.fd(), means.pagemap.as_fd()])
     }
 
-    /// Begins to watch a mapping; whether it is watched now.
-    pub(crate) fn watch(&self, pages: &Range<usize>) -> bool {
+    /// Enters the pages of a mapping, if that is done at once. What cannot be is left to faults.
+    pub(crate) fn populate(&self, pages: &Range<usize>, access: Access) {
+        if self.populates {
+            populate(pages, access);
+        }
+    }
+
+    /// Whether `changed` of `all` bytes are so many that comparing is cheaper; `was` is what it
+    /// was before.
+    pub(crate) fn is_dense(&self, was: bool, changed: u64, all: u64) -> bool {
+        let part = if was { SPARSE_PART } else { DENSE_PART };
+        !self.insists && changed * part > all
+    }
+
+    /// Begins to watch a mapping, if that pays; whether it is watched now.
+    pub(crate) fn watch(&self, pages: &Range<usize>, is_dense: bool) -> bool {
+        if !self.insists && (is_dense || (pages.len() as u64) < MIN_WATCHED_BYTES) {
+            return false;
+        }
         self.means.as_ref().is_some_and(|means| means.userfault.watch(pages).is_ok())
+    }
+
+    /// Watches a mapping no longer.
+    pub(crate) fn unwatch(&self, pages: &Range<usize>) {
+        if let Some(means) = &self.means {
+            means.userfault.unwatch(pages);
+        }
     }
 
     /// Calls `found` with ranges of pages of a watched mapping that were stored to since the last
     /// time, in bytes from its start. Where that cannot be told, `found` gets all of it.
-    pub(crate) fn harvest(&self, pages: &Range<usize>, mut found: impl FnMut(Range<u64>)) -> bool {
+    pub(crate) fn harvest(&self, pages: &Range<usize>, mut found: impl FnMut(Range<u64>)) {
         let told = match &self.means {
             Some(means) => means.scan(pages, &mut found).is_ok(),
             None => false,
@@ -77,7 +127,6 @@ impl Tracker {
         if !told {
             found(0..pages.len() as u64);
         }
-        told
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 mod clone;
+mod code;
 mod mount;
 
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -13,6 +14,7 @@ use rustix::net::{SocketType, sockopt::socket_type};
 use rustix::thread::UnshareFlags;
 
 pub(crate) use clone::{Plan, Started, block_signals, decode_failure, start, try_clone};
+pub(crate) use code::release as release_code;
 pub(crate) use mount::{MountFlags, set_mount_flags};
 
 static INHERITED_TAKEN: AtomicBool = AtomicBool::new(false);

@@ -1,10 +1,8 @@
 //! Calls from function to function as their worker sees them: where one runs, and who gets its
 //! answer.
 
-use faaslet_abi::Outcome;
-
 use super::{Departure, Origin, Outside, Parent, Worker};
-use crate::cell::call::{Answer, Call, Entry};
+use crate::cell::call::{Answer, Call, Entry, Refusal};
 use crate::cell::exchange::{Chain, Phase, Target};
 
 impl<O: Outside> Worker<O> {
@@ -52,7 +50,7 @@ impl<O: Outside> Worker<O> {
             None => {
                 let text =
                     format!("expected a function {}; the tenant has none of this name", stays.name);
-                self.deliver(Origin::Parent(parent), Answer::message(Outcome::Refused, text));
+                self.deliver(Origin::Parent(parent), Answer::refused(Refusal::NotFound, text));
             }
         }
     }

@@ -9,6 +9,7 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 
 use super::{ANY, Answer, Bounds, Site};
+use crate::wire::MAX_INPUT_BYTES;
 
 /// Longest that a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +47,43 @@ fn a_body_over_the_limit_is_refused_by_its_announcement() {
             assert_eq!(answer.kind(), "too-large", "{path}");
         }
     }
+}
+
+/// The head of a call whose body is over the limit.
+fn too_long(site: &Site, framing: &str) -> String {
+    let token = &site.tenant;
+    format!("POST /f/f HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n{framing}\r\n\r\n")
+}
+
+#[test]
+fn a_client_that_sends_a_body_over_the_limit_to_its_end_can_read_why_it_was_refused() {
+    let site = Site::new();
+    let body = vec![b'x'; MAX_INPUT_BYTES + (4 << 20)];
+    let whole = format!("content-length: {}", body.len());
+    let chunk = format!("{:x}\r\n", body.len());
+    let ways = [(whole.as_str(), "", ""), ("transfer-encoding: chunked", &chunk, "\r\n0\r\n\r\n")];
+    for (framing, before, after) in ways {
+        let mut stream = TcpStream::connect(site.http.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        for part in [too_long(&site, framing).as_bytes(), before.as_bytes(), &body] {
+            stream.write_all(part).unwrap_or_else(|error| panic!("{framing}: {error}"));
+        }
+        // By now the server may have read what tells it that there is too much.
+        let _ = stream.write_all(after.as_bytes());
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).unwrap_or_else(|error| panic!("{framing}: {error}"));
+        let answer = Answer::parse(&said);
+        assert_eq!(answer.kind(), "too-large", "{framing}");
+        assert!(answer.headers.contains("connection: close"), "{}", answer.headers);
+    }
+}
+
+#[test]
+fn a_client_that_asks_before_it_sends_too_much_is_told_no() {
+    let site = Site::new();
+    let framing = format!("content-length: {}\r\nexpect: 100-continue", MAX_INPUT_BYTES + 1);
+    let answer = Answer::parse(&said(&site, too_long(&site, &framing).as_bytes()));
+    assert_eq!(answer.kind(), "too-large", "the first word is the last");
 }
 
 #[test]

@@ -176,8 +176,8 @@ impl Owner {
         batch.push(Record::Done(id.clone(), stamp.session, Some(done.clone())));
         let entry = self.tenants.make(id);
         entry.after = Some(ticket);
-        let before = entry.done.insert(stamp.session, Kept { done, at: now });
-        self.undo.note(ticket, id, Before::Done(stamp.session, before));
+        entry.done.insert(stamp.session, Kept { done, at: now });
+        self.undo.note(ticket, id, Before::Done(stamp.session));
         self.outbox.persist(batch);
         Ok((reply, Payload::default()))
     }

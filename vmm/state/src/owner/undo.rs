@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::Owner;
-use super::entry::{Kept, State};
+use super::entry::State;
 use super::record::{Id, Ticket};
-use crate::message::SessionId;
+use crate::message::{Failure, Reply, SessionId};
 
 /// What was before a change.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(super) enum Before {
     Version,
     /// Another value, or none.
     State(State),
-    /// The answer that was kept for the session before.
-    Done(SessionId, Option<Kept>),
+    /// The answer to this session had not been given.
+    Done(SessionId),
 }
 
 /// See the module's documentation.
@@ -43,7 +43,7 @@ impl Undo {
 }
 
 impl Owner {
-    pub(super) fn take_back(&mut self, from: Ticket) {
+    pub(super) fn take_back(&mut self, from: Ticket, why: &str) {
         while let Some((id, before)) = self.undo.pop(from) {
             self.tenants.update(&id, |entry| match before {
                 Before::State(state) => entry.state = state,
@@ -52,11 +52,11 @@ impl Owner {
                         value.undo();
                     }
                 }
-                Before::Done(session, Some(kept)) => {
-                    entry.done.insert(session, kept);
-                }
-                Before::Done(session, None) => {
-                    entry.done.remove(&session);
+                Before::Done(session) => {
+                    // Sent again, or late, it is refused as it was.
+                    if let Some(kept) = entry.done.get_mut(&session) {
+                        kept.done.reply = Reply::Failed(Failure::Storage { why: why.to_owned() });
+                    }
                 }
             });
         }

@@ -79,7 +79,8 @@ pub fn check(histories: &BTreeMap<String, Vec<Entry>>) -> Result<(), String> {
         if !entries.is_empty()
             && !WGLChecker::<Maybe>::is_linearizable(History::from_actions(actions))
         {
-            return Err(format!("{key}: no order explains what its {} clients saw", entries.len()));
+            let lines: Vec<String> = entries.iter().map(|entry| format!("{entry:?}")).collect();
+            return Err(format!("{key}: no order explains\n{}", lines.join("\n")));
         }
     }
     Ok(())

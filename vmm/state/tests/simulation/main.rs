@@ -130,7 +130,9 @@ fn a_seed_is_one_history() {
 fn is_noticed(faults: Faults) -> bool {
     let noticed = (0..SEEDS).find_map(|seed| {
         let run = std::panic::catch_unwind(|| run(seed, faults).map(|_| ()));
-        run.unwrap_or_else(|_| Err("a client noticed".into())).err().map(|why| (seed, why))
+        run.unwrap_or_else(|_| Err("a client noticed".into()))
+            .err()
+            .map(|why| (seed, why.lines().next().map(str::to_owned)))
     });
     println!("{faults:?}: {noticed:?}");
     noticed.is_some()

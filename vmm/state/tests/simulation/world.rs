@@ -1,7 +1,7 @@
 //! The whole of a simulation: clients, hosts, network and store on virtual time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hash};
 use std::time::{Duration, Instant};
 
 use faaslet_state::message::Reply;
@@ -312,6 +312,7 @@ impl World {
                 let fails = self.rng.random_range(0..200) == 0;
                 if let Some(seat) = self.seats.get_mut(&host).filter(|seat| seat.epoch == epoch) {
                     if fails && seat.unstored.iter().any(|(other, _)| *other == ticket) {
+                        seat.stored(&mut self.store, Ticket(ticket.0 - 1));
                         seat.fail(ticket, "no space");
                     } else {
                         seat.stored(&mut self.store, ticket);

@@ -33,6 +33,13 @@ struct RegisterArgument {
     ioctls: u64,
 }
 
+/// `struct uffdio_range`.
+#[repr(C)]
+struct RangeArgument {
+    start: u64,
+    len: u64,
+}
+
 /// `struct uffdio_writeprotect`.
 #[repr(C)]
 struct ProtectArgument {
@@ -44,11 +51,14 @@ struct ProtectArgument {
 const _: () = assert!(size_of::<ApiArgument>() == 24);
 const _: () = assert!(size_of::<RegisterArgument>() == 32);
 const _: () = assert!(size_of::<ProtectArgument>() == 24);
+const _: () = assert!(size_of::<RangeArgument>() == 16);
 
 const UFFDIO_API: libc::Ioctl =
     nix::request_code_readwrite!(0xaa, 0x3f, size_of::<ApiArgument>()) as libc::Ioctl;
 const UFFDIO_REGISTER: libc::Ioctl =
     nix::request_code_readwrite!(0xaa, 0x00, size_of::<RegisterArgument>()) as libc::Ioctl;
+const UFFDIO_UNREGISTER: libc::Ioctl =
+    nix::request_code_read!(0xaa, 0x01, size_of::<RangeArgument>()) as libc::Ioctl;
 const UFFDIO_WRITEPROTECT: libc::Ioctl =
     nix::request_code_readwrite!(0xaa, 0x06, size_of::<ProtectArgument>()) as libc::Ioctl;
 
@@ -97,5 +107,13 @@ impl Userfault {
             libc::ioctl(self.fd.as_raw_fd(), UFFDIO_WRITEPROTECT, &raw mut protect)
         })?;
         Ok(())
+    }
+
+    /// Watches a mapping no longer: stores to it cost nothing again. One that cannot be let go
+    /// stays watched, and nobody asks.
+    pub(crate) fn unwatch(&self, pages: &Range<usize>) {
+        let mut range = RangeArgument { start: pages.start as u64, len: pages.len() as u64 };
+        // SAFETY: the kernel's own structure for this request; no bytes change.
+        unsafe { libc::ioctl(self.fd.as_raw_fd(), UFFDIO_UNREGISTER, &raw mut range) };
     }
 }

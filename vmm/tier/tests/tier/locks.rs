@@ -101,6 +101,9 @@ fn who_has_the_value_alone_loses_what_was_not_pushed() {
     one.store(mapped.addr + 12, &[4; 4]);
     assert_eq!(value.write(one.task, 5000, &[5; 9]).unwrap(), Copied::Bytes(9));
     let _ = one.unmap(&value, mapped);
+    let prepared = value.prepare_push(one.task, 0, 8192).unwrap();
+    assert!(matches!(value.end_exclusive(one.task, true), Err(TierError::Invalid { .. })));
+    value.push_failed(prepared);
     value.end_exclusive(one.task, true).unwrap();
     let mut bytes = [0; 8192];
     assert_eq!(value.read(0, &mut bytes).unwrap(), Copied::Bytes(8192));

@@ -16,6 +16,7 @@ use crate::owner::Owner;
 const BUDGET_BYTES: u64 = 64 << 20;
 /// Two chunks, and a page and some of a third.
 const VALUE_BYTES: u64 = 2 * CHUNK_BYTES + 4096 + 64;
+const LONG_VALUE_BYTES: u64 = 1 << 20;
 const PUSHES: usize = 12;
 /// Steps that an element goes through, each one further by its rule.
 const STEPS: u8 = 100;
@@ -26,8 +27,8 @@ fn element(spec: &Spec, step: u8) -> Vec<u8> {
     let width = spec.element().width() as usize;
     let number = match spec.rule() {
         Rule::Min => STEPS - step,
-        Rule::And => 0x7f << (step / 15),
-        Rule::Or => !(0x7f << (step / 15)) & 0x7f,
+        Rule::And => 0xff << (step / 15),
+        Rule::Or => !(0xff << (step / 15)),
         _ => step,
     };
     match spec.element() {
@@ -37,8 +38,14 @@ fn element(spec: &Spec, step: u8) -> Vec<u8> {
     }
 }
 
+/// Whether no mixture of two steps is in it.
 fn is_whole(spec: &Spec, bytes: &[u8]) -> bool {
-    (0..=STEPS).any(|step| element(spec, step) == bytes)
+    let number = match spec.element() {
+        Element::F32 => f64::from(f32::from_le_bytes(bytes.try_into().unwrap())),
+        Element::F64 => f64::from_le_bytes(bytes.try_into().unwrap()),
+        _ => return bytes.iter().all(|byte| *byte == bytes[0]),
+    };
+    number.fract() == 0.0 && (0.0..=f64::from(STEPS)).contains(&number)
 }
 
 /// Stores to the elements of a range, in no order, until told to stop; what it stored last.
@@ -67,15 +74,16 @@ fn store_on(
 
 /// Pushes while three threads store to one value, two through one mapping and one through another.
 fn storm(spec: &Spec, tracker: Tracker, seed: u64) {
+    let len = spec.quota_bytes();
     let width = spec.element().width() as usize;
-    let count = VALUE_BYTES as usize / width;
+    let count = len as usize / width;
     let start: Vec<u8> = (0..count).flat_map(|_| element(spec, 0)).collect();
     let (mut owner, tier) = (Owner::new(*spec, &start), Tier::new(BUDGET_BYTES, tracker));
     let value = owner.open(&tier);
     owner.fetch(&value);
     let (mut one, mut other) = (Faaslet::new(1), Faaslet::new(2));
     let maps = [&mut one, &mut other]
-        .map(|faaslet| (faaslet.map(&value, 0, VALUE_BYTES, MapMode::Write), faaslet.memory()));
+        .map(|faaslet| (faaslet.map(&value, 0, len, MapMode::Write), faaslet.memory()));
     let parts = [0..count / 3, count / 3..count / 2, count / 2..count];
     let stop = AtomicBool::new(false);
     let last: Vec<u8> = std::thread::scope(|scope| {
@@ -136,5 +144,16 @@ fn stores_during_pushes_all_arrive_when_pages_are_protected() {
     if Tracker::open().tracking() == Tracking::Compare {
         return println!("no write protection by the kernel here: not tested");
     }
-    every_spec(Tracker::open);
+    every_spec(|| Tracker::open().insisting());
+}
+
+/// Long enough to be watched, and stored to all over: now the one, now the other.
+#[test]
+fn stores_during_pushes_all_arrive_while_the_way_of_finding_them_changes() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    for (element, rule) in [(Element::U64, Rule::Replace), (Element::F32, Rule::Sum)] {
+        let spec = Spec::new(element, rule, Durability::Memory, LONG_VALUE_BYTES).unwrap();
+        storm(&spec, Tracker::open(), seed);
+    }
 }

@@ -95,10 +95,18 @@ fn versions_follow_pushes_that_nobody_came_between() {
     let since = |n| Version::new(faaslet_state::Epoch(1), n);
     let range = |first, count, n| PullRange { first, count, since: since(n) };
     assert_eq!(here.newer(0, u64::MAX).unwrap(), [range(0, 1, 2), range(1, 1, 1)]);
+    let _ = here.write(TASK, CHUNK_BYTES, &[3; 8]).unwrap();
+    owner.flush(&here, TASK);
+    assert_eq!(here.newer(0, u64::MAX).unwrap(), [range(0, 1, 2), range(1, 1, 3)]);
+    owner.refresh(&here, true);
+    let _ = here.write(TASK, CHUNK_BYTES, &[4; 8]).unwrap();
+    owner.flush(&here, TASK);
+    assert_eq!(here.newer(0, u64::MAX).unwrap(), [range(0, 1, 3), range(1, 1, 4)]);
     let _ = there.write(TASK, 8, &[2; 8]).unwrap();
     owner.flush(&there, TASK);
     let asked = there.newer(0, u64::MAX).unwrap();
-    assert_eq!(asked, [range(0, 2, 1)], "it has not seen what came before");
+    let whole = PullRange { first: 0, count: 1, since: Version::NONE };
+    assert_eq!(asked, [whole, range(1, 1, 1)], "it has not seen what came before");
     owner.refresh(&there, true);
     let mut bytes = [0; 16];
     let _ = there.read(0, &mut bytes).unwrap();
@@ -188,6 +196,28 @@ fn a_large_value_is_mapped_in_parts_and_pushed_in_parts() {
     let prepared = value.prepare_push(TASK, 0, u64::MAX).unwrap();
     assert!(prepared.more && prepared.payload.len() <= faaslet_state::message::MAX_PAYLOAD_BYTES);
     value.push_failed(prepared);
+}
+
+/// A mapping that is stored to all over, then in one place, then all over again.
+#[test]
+fn stores_are_found_however_many_there_were_before() {
+    let (mut owner, tier) = (owner(16), tier());
+    let value = owner.open(&tier);
+    owner.fetch(&value);
+    let (len, mut faaslet) = (16 * CHUNK_BYTES, Faaslet::new(1));
+    let mapped = faaslet.map(&value, 0, len, MapMode::Write);
+    for round in 0..20_u8 {
+        let step = if round % 7 == 0 { 4096 } else { len / 2 };
+        for at in (0..len).step_by(step as usize) {
+            faaslet.store(mapped.addr + at as u32, &[100 + round; 8]);
+        }
+        assert_eq!(owner.flush(&value, TASK), 1);
+        let mut bytes = vec![0; len as usize];
+        assert_eq!(value.read(0, &mut bytes).unwrap(), Copied::Bytes(bytes.len()));
+        assert!(bytes == owner.bytes() && bytes[len as usize / 2] == 100 + round, "round {round}");
+    }
+    let _ = faaslet.unmap(&value, mapped);
+    assert_eq!(owner.flush(&value, TASK), 0);
 }
 
 #[test]

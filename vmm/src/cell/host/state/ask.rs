@@ -78,7 +78,7 @@ impl Held {
         body: Body,
         payload: Vec<u8>,
     ) -> Result<(Reply, Vec<u8>), Refused> {
-        let replied = self.ask(key.as_str(), body, payload).await?;
+        let replied = self.ask(&key, body, payload).await?;
         replied.map_err(|error| self.refusal(key, &error))
     }
 
@@ -88,7 +88,7 @@ impl Held {
         if let SessionError::Refused(NotFound | Lost) = error {
             self.wake(self.local.tier().deleted(key));
         }
-        Refused::session(key.as_str(), error)
+        Refused::session(&key, error)
     }
 
     /// Waits until it is this call's turn to push, pull or change the value, and brings the push

@@ -213,7 +213,7 @@ impl Held {
             lock.asked = Some(stamp);
         }
         let body = Body::Lock { stamp, holder: self.number(), mode, wait_us: self.patience(until) };
-        let replied = self.ask(value.key().as_str(), body, Vec::new()).await?;
+        let replied = self.ask(value.key(), body, Vec::new()).await?;
         let lock = self.locks.find(value, kind);
         match replied {
             Ok((Reply::Granted { fence, abandoned, .. }, _)) => {
@@ -222,7 +222,7 @@ impl Held {
                 }
                 Ok(abandoned)
             }
-            Ok(_) => Err(Refused::unexpected(value.key().as_str())),
+            Ok(_) => Err(Refused::unexpected(value.key())),
             Err(SessionError::Refused(timeout @ Failure::LockTimeout { .. })) => {
                 if let Some(lock) = lock {
                     lock.asked = None;

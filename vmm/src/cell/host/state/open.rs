@@ -55,7 +55,7 @@ pub(super) async fn open(
         None => Body::Stat,
     };
     let (reply, _) = held.ask_for(&key, body, Vec::new()).await?;
-    let Reply::Value(stat) = reply else { return Err(Refused::unexpected(key.as_str())) };
+    let Reply::Value(stat) = reply else { return Err(Refused::unexpected(&key)) };
     let value = make(held, &key, &stat)?;
     opened(held, value)
 }

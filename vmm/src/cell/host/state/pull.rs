@@ -65,7 +65,7 @@ impl Held {
             // Nothing was asked for: the owner has not said how long the value is now.
             let (reply, _) = self.ask_for(value.key(), Body::Stat, Vec::new()).await?;
             let Reply::Value(stat) = reply else {
-                return Err(Refused::unexpected(value.key().as_str()));
+                return Err(Refused::unexpected(value.key()));
             };
             value.seen(&stat)?;
         }
@@ -97,7 +97,7 @@ impl Held {
         let body = Body::Pull { ranges: ranges.clone(), at };
         let (reply, payload) = self.ask_for(value.key(), body, Vec::new()).await?;
         let Reply::Pulled { version, made, len } = reply else {
-            return Err(Refused::unexpected(value.key().as_str()));
+            return Err(Refused::unexpected(value.key()));
         };
         self.local.count(Count::Pulled, payload.len() as u64);
         value.install(&ranges, Pulled { version, made, len }, &payload)?;

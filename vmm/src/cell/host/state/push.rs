@@ -99,9 +99,9 @@ impl Held {
         let body = Body::Push { stamp, expected, fence, len: push.prepared.len };
         // From here on the call may end at any moment: the next in turn goes on with it.
         self.local.sent(push);
-        let replied = self.ask(value.key().as_str(), body, payload).await?;
+        let replied = self.ask(value.key(), body, payload).await?;
         let Some(push) = self.local.unfinished(&value) else {
-            return Err(Refused::unexpected(value.key().as_str()));
+            return Err(Refused::unexpected(value.key()));
         };
         self.conclude(push, replied)
     }
@@ -116,13 +116,13 @@ impl Held {
             }
             Ok(_) => {
                 self.local.sent(push);
-                return Err(Refused::unexpected(value.key().as_str()));
+                return Err(Refused::unexpected(value.key()));
             }
             Err(error) => error,
         };
         if error == SessionError::Unknown {
             self.local.sent(push);
-            return Err(Refused::session(value.key().as_str(), &error));
+            return Err(Refused::session(value.key(), &error));
         }
         value.push_failed(push.prepared);
         if let SessionError::Refused(Failure::LockLost { .. }) = error

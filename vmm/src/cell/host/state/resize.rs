@@ -71,7 +71,7 @@ impl Held {
         let body = Body::Resize { stamp, expected: None, fence, len };
         match self.ask_for(value.key(), body, Vec::new()).await? {
             (Reply::Pushed { version, len, .. }, _) => Ok(value.resized(version, len)?),
-            _ => Err(Refused::unexpected(value.key().as_str())),
+            _ => Err(Refused::unexpected(value.key())),
         }
     }
 
@@ -80,7 +80,7 @@ impl Held {
         match self.ask_for(value.key(), Body::Append { stamp, fence }, bytes).await? {
             // A pull brings it here, as it does what others have appended before it.
             (Reply::Appended { at, .. }, _) => Ok(at),
-            _ => Err(Refused::unexpected(value.key().as_str())),
+            _ => Err(Refused::unexpected(value.key())),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) async fn open(
     let body = Body::Open { session: SessionId(0), at };
     let (reply, _) = held.ask_for(value.key(), body, Vec::new()).await?;
     let Reply::Value(stat) = reply else {
-        return Err(Refused::unexpected(value.key().as_str()));
+        return Err(Refused::unexpected(value.key()));
     };
     let opened = opened(held, &value, &stat)?;
     held.keep(opened).map(|handle| handle as i32)
@@ -52,7 +52,7 @@ pub(super) async fn list(
     check(memory, ptr, len)?;
     let (reply, _) = held.ask_for(value.key(), Body::Versions, Vec::new()).await?;
     let Reply::Versions { versions } = reply else {
-        return Err(Refused::unexpected(value.key().as_str()));
+        return Err(Refused::unexpected(value.key()));
     };
     let fitting = versions.iter().take(len as usize / VERSION_BYTES);
     let bytes: Vec<u8> = fitting.flat_map(|stat| version_bytes(stat.version)).collect();

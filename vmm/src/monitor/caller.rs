@@ -1,0 +1,49 @@
+//! Whoever waits for the answer to a call.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Monitor;
+use super::stats::Stats;
+use crate::cell::{Answer, Refusal};
+
+/// What ends with a call: the caller gets its answer.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+/// A caller that has been counted in, and is counted out with its answer.
+pub(super) struct Caller {
+    monitor: Arc<Monitor>,
+    stats: Arc<Stats>,
+    reply: Reply,
+}
+
+impl Caller {
+    /// Counts a call in.
+    pub(super) fn new(monitor: &Arc<Monitor>, stats: &Arc<Stats>, reply: Reply) -> Self {
+        monitor.in_flight.begin();
+        Self { monitor: Arc::clone(monitor), stats: Arc::clone(stats), reply }
+    }
+
+    /// Has the log tell how long the answer takes from now on.
+    pub(super) fn timed(self) -> Self {
+        let (begun, reply) = (Instant::now(), self.reply);
+        let reply = Box::new(move |answer| {
+            let answered_us = begun.elapsed().as_micros() as u64;
+            tracing::debug!(answered_us, "a call that waited for its cell");
+            reply(answer);
+        });
+        Self { reply, ..self }
+    }
+
+    /// Gives the answer.
+    pub(super) fn answer(self, answer: Answer) {
+        self.stats.count(answer.outcome, answer.ran);
+        (self.reply)(answer);
+        self.monitor.in_flight.end();
+    }
+
+    /// Says that the call was not run.
+    pub(super) fn refuse(self, refusal: Refusal, text: impl Into<String>) {
+        self.answer(Answer::refused(refusal, text));
+    }
+}

@@ -1,0 +1,321 @@
+//! One cell as the monitor sees it: a process, a socket for orders, and a ring for each worker.
+//!
+//! ```text
+//! start ─► Ready ─► load (once for each version) ─► call, call, call ... ─► ended
+//!                                                        any message that breaks a rule, or the
+//!                                                        end of the process, ends all of it
+//! ```
+
+mod messages;
+mod orders;
+mod slab;
+mod start;
+mod worker;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use faaslet_abi::Outcome;
+use faaslet_ring::{Bell, MonitorEnd};
+use faaslet_sandbox::aio::{AsyncChild, AsyncSocket};
+use faaslet_sandbox::cgroup::{Cgroup, Cgroups};
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+
+use super::caller::Caller;
+use super::lock::lock;
+use crate::cell::{Answer, Refusal};
+use crate::wire::{CallHead, ToCell};
+pub use messages::{CellEvents, ChainOut};
+pub use orders::CellError;
+pub use start::CellSpec;
+pub(super) use worker::NotSent;
+pub use worker::WorkerCounts;
+use worker::{MAX_MESSAGES_AT_ONCE, TellError, WorkerLink};
+
+/// See the module's documentation.
+pub struct CellLink {
+    tenant: String,
+    pid: u32,
+    socket: AsyncSocket,
+    orders: AsyncMutex<()>,
+    workers: Vec<WorkerLink>,
+    events: Arc<dyn CellEvents>,
+    ended: AtomicBool,
+    retired: AtomicBool,
+    started: Instant,
+    last_call_ms: AtomicU64,
+    end: Notify,
+    closed: Notify,
+    /// What the jail could not give on this machine.
+    missing: Vec<String>,
+}
+
+impl CellLink {
+    /// Starts a cell and waits until it is ready. Call it within the runtime that shall drive it.
+    ///
+    /// # Errors
+    /// See [`CellError`].
+    pub async fn start(
+        spec: &CellSpec,
+        cgroups: &Cgroups,
+        events: Arc<dyn CellEvents>,
+    ) -> Result<Arc<Self>, CellError> {
+        let started = start::start(spec, cgroups).await?;
+        let (mut bells, mut workers) = (Vec::new(), Vec::new());
+        for MonitorEnd { to_cell, from_cell, bell } in started.rings {
+            bells.push(bell);
+            workers.push(WorkerLink::new(to_cell, from_cell));
+        }
+        let link = Arc::new(Self {
+            tenant: spec.tenant.clone(),
+            pid: started.pid,
+            socket: started.socket,
+            orders: AsyncMutex::new(()),
+            workers,
+            events,
+            ended: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+            started: Instant::now(),
+            last_call_ms: AtomicU64::new(0),
+            end: Notify::new(),
+            closed: Notify::new(),
+            missing: started.missing,
+        });
+        link.drive(bells, started.child, started.group);
+        Ok(link)
+    }
+
+    fn drive(self: &Arc<Self>, bells: Vec<Bell>, mut child: AsyncChild, group: Option<Cgroup>) {
+        for (number, bell) in bells.into_iter().enumerate() {
+            let link = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Err(why) = link.listen(number, bell).await {
+                    link.broken(&why);
+                }
+            });
+        }
+        let link = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = link.end.notified() => child.get().kill(),
+                _ = child.wait() => {}
+            }
+            let why = match child.wait().await {
+                Ok(exit) => format!("{exit:?}"),
+                Err(error) => error.to_string(),
+            };
+            drop(group);
+            link.close(&why);
+            link.events.ended(&link, &why);
+        });
+    }
+
+    /// Takes messages of one worker, whenever its bell rings, until the cell ends.
+    async fn listen(self: &Arc<Self>, number: usize, bell: Bell) -> Result<(), String> {
+        let bell = bell.into_async().map_err(|error| error.to_string())?;
+        let worker = &self.workers[number];
+        loop {
+            let closed = self.closed.notified();
+            if self.has_ended() {
+                return Ok(());
+            }
+            let taken = self.receive(number)?;
+            worker.pump().map_err(|error| error.to_string())?;
+            if taken == MAX_MESSAGES_AT_ONCE {
+                tokio::task::yield_now().await;
+            } else if worker.arm().map_err(|error| error.to_string())? {
+                tokio::select! {
+                    rung = bell.rung() => rung.map_err(|error| error.to_string())?,
+                    () = closed => {}
+                }
+            }
+        }
+    }
+
+    /// Rings for what was sent, and takes what has come meanwhile: for a thread that is awake
+    /// anyway, so that no bell rings for it. [`CellLink::rest`] belongs to it.
+    pub(super) fn turn(self: &Arc<Self>) {
+        for (number, worker) in self.workers.iter().enumerate() {
+            worker.ring();
+            if let Err(why) = self.receive(number) {
+                return self.broken(&why);
+            }
+        }
+    }
+
+    /// The thread that called [`CellLink::turn`] is about to sleep: the bells shall ring again.
+    /// False: there is something to take already.
+    pub(super) fn rest(&self) -> bool {
+        self.workers.iter().all(|worker| match worker.arm() {
+            Ok(armed) => armed,
+            Err(broken) => {
+                self.broken(&broken.to_string());
+                true
+            }
+        })
+    }
+
+    /// A message or the ring itself is not what it should be: the cell ends.
+    fn broken(&self, why: &str) {
+        tracing::error!(tenant = self.tenant, pid = self.pid, why, "cell broke a rule");
+        self.kill();
+    }
+
+    /// Sends a call to a worker, which is woken by [`CellLink::ring`].
+    pub(super) fn call(
+        &self,
+        head: CallHead,
+        parts: [&[u8]; 2],
+        caller: Caller,
+    ) -> Result<CallKey, NotSent> {
+        let now = self.started.elapsed().as_millis() as u64;
+        self.last_call_ms.store(now, Ordering::Relaxed);
+        let worker = self.least_loaded();
+        match self.workers[worker].call(head, parts, caller) {
+            Ok(number) => Ok(CallKey { worker, number }),
+            Err(NotSent::Broken(caller, broken)) => {
+                self.broken(&broken.to_string());
+                Err(NotSent::Ended(caller))
+            }
+            Err(not_sent) => Err(not_sent),
+        }
+    }
+
+    /// Wakes the worker of a call if it sleeps.
+    pub(super) fn ring(&self, key: CallKey) {
+        self.workers[key.worker].ring();
+    }
+
+    /// Answers a call in its worker's place, as nobody waits for it any more, and tells the worker.
+    pub(super) fn cancel(&self, key: CallKey) {
+        let Some(caller) = self.workers[key.worker].take(key.number) else { return };
+        self.tell(key.worker, &ToCell::Cancel { number: key.number }, &[]);
+        caller.refuse(Refusal::Cancelled, "the caller has gone");
+    }
+
+    /// Whether a call waits for its answer.
+    pub(super) fn waits(&self, key: CallKey) -> bool {
+        self.workers[key.worker].has(key.number)
+    }
+
+    /// Makes reset slots of a function ahead of its calls, spread over the workers.
+    pub fn prewarm(&self, function: u32, slots: usize) {
+        let workers = self.workers.len();
+        for worker in 0..workers {
+            let share = (slots + workers - 1 - worker) / workers;
+            self.tell(worker, &ToCell::Prewarm { function, slots: share as u32 }, &[]);
+        }
+    }
+
+    /// The worker with the fewest calls; of equal ones the first, so that a single caller finds
+    /// the same warm slots again.
+    fn least_loaded(&self) -> usize {
+        let load = |worker: &usize| self.workers[*worker].in_flight();
+        (0..self.workers.len()).min_by_key(load).unwrap_or(0)
+    }
+
+    /// Tells a worker something that nobody waits for: a cell that cannot take it has ended, or is
+    /// ended by its calls' deadlines.
+    fn tell(&self, worker: usize, head: &ToCell, payload: &[&[u8]]) {
+        if let Err(TellError::Broken(broken)) = self.workers[worker].tell(head, payload) {
+            self.broken(&broken.to_string());
+        }
+    }
+
+    /// Ends the cell's process; its calls are answered with `Lost`, and no new ones are sent.
+    pub fn kill(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+        self.end.notify_one();
+    }
+
+    fn close(&self, why: &str) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.closed.notify_waiters();
+        for caller in self.workers.iter().flat_map(WorkerLink::end) {
+            caller.answer(Answer::message(Outcome::Lost, format!("the cell ended: {why}")));
+        }
+    }
+
+    /// Whether new calls may be sent to it.
+    pub fn takes_calls(&self) -> bool {
+        !self.retired.load(Ordering::SeqCst) && !self.has_ended()
+    }
+
+    /// How long it has had no call.
+    pub fn idle_for(&self) -> Duration {
+        if self.in_flight() > 0 {
+            return Duration::ZERO;
+        }
+        let now = self.started.elapsed().as_millis() as u64;
+        Duration::from_millis(now.saturating_sub(self.last_call_ms.load(Ordering::Relaxed)))
+    }
+
+    /// Ends an idle cell; false, and nothing has changed, when a call came meanwhile.
+    pub fn retire(&self) -> bool {
+        let idle = self.workers.iter().take_while(|worker| worker.close_if_idle()).count();
+        if idle < self.workers.len() {
+            self.workers[..idle].iter().for_each(WorkerLink::reopen);
+            return false;
+        }
+        self.kill();
+        true
+    }
+
+    /// Waits until its process has ended.
+    pub async fn wait_ended(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.has_ended() {
+                return;
+            }
+            closed.await;
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whose it is.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// What the jail could not give on this machine.
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// Calls in flight.
+    pub fn in_flight(&self) -> usize {
+        self.workers.iter().map(WorkerLink::in_flight).sum()
+    }
+
+    /// Counts of its workers, summed up.
+    pub fn counts(&self) -> WorkerCounts {
+        self.workers.iter().fold(WorkerCounts::default(), |sum, worker| {
+            let counts = *lock(&worker.counts);
+            WorkerCounts {
+                slots: sum.slots + counts.slots,
+                idle: sum.idle + counts.idle,
+                queued: sum.queued + counts.queued,
+                resets: sum.resets + counts.resets,
+                mismatches: sum.mismatches + counts.mismatches,
+            }
+        })
+    }
+}
+
+/// A call in a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CallKey {
+    worker: usize,
+    number: u64,
+}
