@@ -43,6 +43,37 @@ pub enum ToCell {
         /// How many slots.
         slots: u32,
     },
+    /// The end of a [`FromCell::State`]; the payload is a `faaslet_state::message::Reply`, if it
+    /// was answered, and what goes beside it.
+    State {
+        /// The worker's number for it.
+        number: u64,
+        /// What became of it.
+        end: StateEnd,
+        /// How much of the payload is the reply.
+        reply_bytes: u32,
+    },
+}
+
+/// What became of a request to the owner of a value.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub enum StateEnd {
+    /// It was answered, and be it refused.
+    Answered,
+    /// See `faaslet_state::SessionError`.
+    Unknown,
+    /// As above.
+    Deadline,
+    /// As above.
+    NoOwner {
+        /// How many owners named another.
+        hops: u32,
+    },
+    /// As above.
+    Full {
+        /// The bound.
+        limit: u64,
+    },
 }
 
 /// See [`ToCell::Call`].
@@ -103,6 +134,16 @@ pub enum FromCell {
         call: [u8; 16],
         /// `faaslet_abi::Level`.
         level: u8,
+    },
+    /// A call asks the owner of a value; the payload is a `faaslet_state::message::Request`,
+    /// without tenant and epoch, and what goes beside it.
+    State {
+        /// The worker's number for it; 0 when nobody waits for the answer.
+        number: u64,
+        /// Time left, in microseconds.
+        deadline_us: u64,
+        /// How much of the payload is the request.
+        request_bytes: u32,
     },
     /// Slots and calls of this worker, said when they change much and at least once a second
     /// while it works.

@@ -14,8 +14,8 @@ use faaslet_state::message::{Body, Reply, SessionId, Stamp};
 use faaslet_state::{Key, SessionError};
 use faaslet_tier::{Prepared, Task, Tier, Tracker, Value};
 
-pub use counts::{Count, StateCounts};
 use counts::Counters;
+pub use counts::{Count, StateCounts};
 
 /// Memory that one opened version may take on this host.
 const VERSION_BUDGET_BYTES: u64 = 64 << 20;

@@ -1,6 +1,8 @@
 //! The thread of a worker: it takes calls off the ring and posts out of the inbox, turns the
 //! worker, and waits when there is nothing to do.
 
+mod state;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,10 +10,13 @@ use std::time::{Duration, Instant};
 use faaslet_abi::Outcome;
 use faaslet_ring::{Broken, CellEnd, PushError, WaitError};
 use faaslet_snapshot::dirty::Pagemap;
+use faaslet_state::SessionError;
+use faaslet_tier::Task;
 
 use super::call::{Answer, Call, Entry, Mode, Refusal, ResponseHead};
 use super::exchange::LogLine;
 use super::function::Function;
+use super::local::{Ask, LocalTier, worker_of};
 use super::peers::{Inbox, Post};
 use super::ticker::Ticker;
 use super::worker::{Departure, Origin, Outside, Parent, Worker};
@@ -49,6 +54,7 @@ pub(crate) struct ToOthers {
     inboxes: Arc<[Inbox]>,
     chains: HashMap<u64, Parent>,
     next_chain: u64,
+    asks: state::Asks,
     /// The last head that was encoded.
     head: Vec<u8>,
     /// Messages that the monitor was not woken for.
@@ -63,10 +69,12 @@ pub(crate) fn run(
     inboxes: Arc<[Inbox]>,
     pagemap: &Arc<Pagemap>,
     slots: usize,
+    local: &Arc<LocalTier>,
     ticker: &Ticker,
 ) -> Result<(), ThreadError> {
     let outside = ToOthers::new(ring, number, inboxes);
     let mut worker = Worker::new(number as u32, pagemap, slots, outside);
+    worker.set_local(local);
     let mut message = Vec::new();
     let mut told = Instant::now();
     ticker.begin();
@@ -130,6 +138,10 @@ fn take_messages(worker: &mut Worker<ToOthers>, message: &mut Vec<u8>) -> Result
             ArchivedToCell::Chained { number, outcome } => {
                 chained(worker, number.to_native(), outcome.to_native(), payload);
             }
+            ArchivedToCell::State { number, end, reply_bytes } => {
+                let reply_bytes = reply_bytes.to_native() as usize;
+                state::answered(worker, number.to_native(), end, reply_bytes, payload);
+            }
             ArchivedToCell::Prewarm { function, slots } => {
                 worker.prewarm(function.to_native(), slots.to_native() as usize);
             }
@@ -186,6 +198,7 @@ fn take_posts(worker: &mut Worker<ToOthers>) {
             Post::Add(function) => worker.add(function),
             Post::Remove(number) => worker.remove(number),
             Post::Done(parent, answer) => worker.chained(parent, answer),
+            Post::Wake(task) => worker.wake_task(task),
             Post::Run(departure) => {
                 let origin = Origin::Parent(departure.parent);
                 match departure.function {
@@ -215,8 +228,17 @@ fn tell_counts(worker: &mut Worker<ToOthers>) {
 
 impl ToOthers {
     fn new(ring: CellEnd, number: usize, inboxes: Arc<[Inbox]>) -> Self {
-        let (chains, head) = (HashMap::new(), Vec::new());
-        Self { ring, number, inboxes, chains, next_chain: 0, head, quiet: 0, failed: None }
+        Self {
+            ring,
+            number,
+            inboxes,
+            chains: HashMap::new(),
+            next_chain: 0,
+            asks: state::Asks::default(),
+            head: Vec::new(),
+            quiet: 0,
+            failed: None,
+        }
     }
 
     /// Sends a message; a broken ring is kept for [`ToOthers::pump`] to report.
@@ -311,6 +333,17 @@ impl Outside for ToOthers {
 
     fn call_id(&mut self) -> [u8; 16] {
         rand::random()
+    }
+
+    fn wake(&mut self, task: Task) {
+        if let Some(inbox) = self.inboxes.get(worker_of(task) as usize) {
+            // Only chained calls are ever given back.
+            let _ = inbox.post(Post::Wake(task));
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) -> Result<(), (Box<Ask>, SessionError)> {
+        self.ask_monitor(ask)
     }
 }
 

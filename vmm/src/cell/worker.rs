@@ -38,8 +38,8 @@ use super::call::{Answer, Call, Mode, Refusal};
 use super::exchange::{Chain, Exchange, LogLine, Phase};
 use super::faaslet::ScannerCell;
 use super::function::Function;
-use super::local::{Ask, LocalTier, task_of};
 use super::live::{Seat, live};
+use super::local::{Ask, LocalTier, task_of};
 use queues::Queued;
 use timers::{Sleeper, arm};
 

@@ -72,7 +72,7 @@ fn round(worker: &mut Worker<Beside>, inbox: &Inbox) {
                 worker.submit(function.unwrap(), call, Origin::Parent(parent));
             }
             Post::Done(parent, answer) => worker.chained(parent, answer),
-            Post::Add(_) | Post::Remove(_) => unreachable!(),
+            Post::Add(_) | Post::Remove(_) | Post::Wake(_) => unreachable!(),
         }
     }
     if !worker.turn() {

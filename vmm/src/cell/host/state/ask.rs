@@ -54,14 +54,20 @@ impl Held {
     }
 
     /// Asks the owner of a key and waits for the end of it.
-    pub(super) async fn ask(&mut self, key: &str, body: Body, payload: Vec<u8>) -> Result<Replied, Stop> {
+    pub(super) async fn ask(
+        &mut self,
+        key: &str,
+        body: Body,
+        payload: Vec<u8>,
+    ) -> Result<Replied, Stop> {
         self.asked += 1;
         let (task, number, deadline) = (self.task, self.asked, self.deadline);
         let ask = Ask { task, number, key: key.to_owned(), body, payload, deadline };
-        let mut desk = self.exchange.desk();
-        desk.replied = None;
-        desk.asks.push(ask);
-        drop(desk);
+        {
+            let mut desk = self.exchange.desk();
+            desk.replied = None;
+            desk.asks.push(ask);
+        }
         let exchange = self.exchange.clone();
         let answered = || match exchange.desk().replied.take() {
             Some((of, replied)) if of == number => Poll::Ready(replied),

@@ -62,6 +62,7 @@ fn text(memory: &GuestMemory, ptr: u32, len: u32) -> Result<String, Refused> {
     }
     let mut bytes = vec![0; len as usize];
     memory.read(ptr, &mut bytes).map_err(|fault| Refused::new(Status::Fault, fault))?;
-    String::from_utf8(bytes)
-        .map_err(|error| Refused::new(Status::Invalid, format!("expected a prefix in UTF-8: {error}")))
+    String::from_utf8(bytes).map_err(|error| {
+        Refused::new(Status::Invalid, format!("expected a prefix in UTF-8: {error}"))
+    })
 }

@@ -176,7 +176,8 @@ impl Held {
         until: Instant,
     ) -> Result<(), Refused> {
         self.local.count(Count::LockWait, 1);
-        let given = || if value.lock().is_held_by(self.task) { Poll::Ready(()) } else { Poll::Pending };
+        let given =
+            || if value.lock().is_held_by(self.task) { Poll::Ready(()) } else { Poll::Pending };
         if self.wait(until, given).await?.is_none() {
             let holder = value.lock().holder().map(|task| task.to_string());
             let holder = holder.unwrap_or_else(|| "another call".to_owned());
@@ -249,7 +250,11 @@ impl Held {
     /// The end of a wait: of the call too, if it is the call's own time that is over.
     fn in_vain(&self, value: &Arc<Value>, until: Instant, why: impl std::fmt::Display) -> Refused {
         if until < self.deadline {
-            return Refused::of(value.key(), Status::TimedOut, format_args!("no lock in time: {why}"));
+            return Refused::of(
+                value.key(),
+                Status::TimedOut,
+                format_args!("no lock in time: {why}"),
+            );
         }
         Stop::Late(format!("value {}: no lock in time: {why}", value.key())).into()
     }

@@ -65,9 +65,8 @@ impl Locks {
 
     /// The token that goes with every change of the value.
     pub(super) fn fence(&self, value: &Arc<Value>) -> Option<Version> {
-        let write = |lock: &&HeldLock| {
-            lock.kind == Lock::GlobalWrite && Arc::ptr_eq(&lock.value, value)
-        };
+        let write =
+            |lock: &&HeldLock| lock.kind == Lock::GlobalWrite && Arc::ptr_eq(&lock.value, value);
         self.0.iter().find(write)?.fence
     }
 }

@@ -39,28 +39,46 @@ pub(crate) use held::Held;
 /// What a call for state comes to.
 type Done = Result<i32, Refused>;
 
-/// A call that may have to wait. With `or`, what can be done at once is done without a future.
+/// The future of a call that has to wait: what the call holds is out of the host meanwhile.
+macro_rules! waiting {
+    ($host:ident, $run:path, ($($p:ident),*)) => {
+        Box::new(async move {
+            let memory = $host.data().memory.clone();
+            let mut held = match take($host.data_mut()) {
+                Ok(held) => held,
+                Err(refused) => return settle($host.data_mut(), Err(refused)),
+            };
+            let done = $run(&mut held, &memory, $($p),*).await;
+            $host.data_mut().running.state = Some(held);
+            settle($host.data_mut(), done)
+        })
+    };
+}
+
+/// Binds a call that may have to wait.
 macro_rules! waits {
-    ($linker:ident, $name:ident, $run:path, ($($p:ident: $t:ty),*) $(, or $here:path)?) => {
+    ($linker:ident, $name:ident, $run:path, ($($p:ident: $t:ty),*)) => {
+        $linker.func_wrap_async(
+            FAASLET,
+            import::$name,
+            |mut host: Caller<'_, Host>, ($($p,)*): ($($t,)*)| waiting!(host, $run, ($($p),*)),
+        )?;
+    };
+}
+
+/// Binds a call that seldom has to wait: what can be done at once is done before there is a
+/// future.
+macro_rules! seldom_waits {
+    ($linker:ident, $name:ident, $here:path, $run:path, ($($p:ident: $t:ty),*)) => {
         $linker.func_wrap_async(
             FAASLET,
             import::$name,
             |mut host: Caller<'_, Host>, ($($p,)*): ($($t,)*)| {
-                $(if let Some(done) = at_once(host.data_mut(), |held, memory| {
-                    $here(held, memory, $($p),*)
-                }) {
-                    return Box::new(ready(done)) as Box<dyn Future<Output = _> + Send>;
-                })?
-                Box::new(async move {
-                    let memory = host.data().memory.clone();
-                    let mut held = match take(host.data_mut()) {
-                        Ok(held) => held,
-                        Err(refused) => return settle(host.data_mut(), Err(refused)),
-                    };
-                    let done = $run(&mut held, &memory, $($p),*).await;
-                    host.data_mut().running.state = Some(held);
-                    settle(host.data_mut(), done)
-                })
+                let done = at_once(host.data_mut(), |held, memory| $here(held, memory, $($p),*));
+                match done {
+                    Some(done) => Box::new(ready(done)) as Box<dyn Future<Output = _> + Send>,
+                    None => waiting!(host, $run, ($($p),*)),
+                }
             },
         )?;
     };
@@ -79,13 +97,10 @@ pub(super) fn bind(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 }
 
 fn values(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    waits!(linker, OPEN, open::open, (key: u32, len: u32, spec: u32), or open::open_here);
-    waits!(linker, READ, access::read, (handle: u32, offset: i64, ptr: u32, len: u32),
-        or access::read_here);
-    waits!(linker, WRITE, access::write, (handle: u32, offset: i64, ptr: u32, len: u32),
-        or access::write_here);
-    waits!(linker, MERGE, access::merge, (handle: u32, offset: i64, ptr: u32, len: u32),
-        or access::merge_here);
+    seldom_waits!(linker, OPEN, open::open_here, open::open, (key: u32, len: u32, spec: u32));
+    seldom_waits!(linker, READ, access::read_here, access::read, (handle: u32, offset: i64, ptr: u32, len: u32));
+    seldom_waits!(linker, WRITE, access::write_here, access::write, (handle: u32, offset: i64, ptr: u32, len: u32));
+    seldom_waits!(linker, MERGE, access::merge_here, access::merge, (handle: u32, offset: i64, ptr: u32, len: u32));
     linker.func_wrap(FAASLET, import::CLOSE, |mut host: Caller<'_, Host>, handle: u32| {
         now(host.data_mut(), |held, _| open::close(held, handle))
     })?;
@@ -106,9 +121,8 @@ fn owners(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     waits!(linker, RESIZE, resize::resize, (handle: u32, len: i64));
     waits!(linker, APPEND, resize::append, (handle: u32, ptr: u32, len: u32, out: u32));
     waits!(linker, DELETE, resize::delete, (key: u32, len: u32));
-    waits!(linker, LOCK, lock::lock, (handle: u32, kind: i32, timeout_ms: i64),
-        or lock::lock_here);
-    waits!(linker, UNLOCK, lock::unlock, (handle: u32, kind: i32), or lock::unlock_here);
+    seldom_waits!(linker, LOCK, lock::lock_here, lock::lock, (handle: u32, kind: i32, timeout_ms: i64));
+    seldom_waits!(linker, UNLOCK, lock::unlock_here, lock::unlock, (handle: u32, kind: i32));
     waits!(linker, LIST, list::list,
         (prefix: u32, prefix_len: u32, after: u32, after_len: u32, ptr: u32, len: u32));
     waits!(linker, OPEN_VERSION, versions::open, (handle: u32, version: u32));
