@@ -159,6 +159,30 @@ pub enum FromCell {
         /// Resets whose sampled comparison found a difference.
         mismatches: u64,
     },
+    /// What the cell's local tier has and has done, said beside [`FromCell::Counts`].
+    StateCounts(StateCounts),
+}
+
+/// What a cell's local tier has, and has done since the cell started.
+#[derive(Archive, Serialize, Deserialize, Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct StateCounts {
+    /// Values that are here, if only in part.
+    pub values: u64,
+    /// Memory that they take, in bytes.
+    pub bytes: u64,
+    /// Bytes that may not have been pushed, in whole chunks. What functions store through mappings
+    /// that they still have is not among them.
+    pub dirty_bytes: u64,
+    /// Bytes that came from owners.
+    pub pulled_bytes: u64,
+    /// Bytes of changes that owners acknowledged.
+    pub pushed_bytes: u64,
+    /// Reads, writes and mappings that found everything here.
+    pub hits: u64,
+    /// Those that had to ask an owner first.
+    pub misses: u64,
+    /// Locks that were not free at once.
+    pub lock_waits: u64,
 }
 
 /// Why a message is refused.

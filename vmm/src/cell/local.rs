@@ -15,7 +15,9 @@ use faaslet_state::{Key, SessionError};
 use faaslet_tier::{Prepared, Task, Tier, Tracker, Value};
 
 use counts::Counters;
-pub use counts::{Count, StateCounts};
+pub use counts::Count;
+
+use crate::wire::StateCounts;
 
 /// Memory that one opened version may take on this host.
 const VERSION_BUDGET_BYTES: u64 = 64 << 20;

@@ -34,7 +34,7 @@ pub(crate) use file::read_all;
 pub use function::{Function, Source};
 pub(crate) use host::{Stage, linker};
 pub use limits::Limits;
-pub use local::{Ask, LocalTier, Replied, StateCounts, task_of, worker_of};
+pub use local::{Ask, LocalTier, Replied, task_of, worker_of};
 pub use stop::Stop;
 pub use streams::Direct;
 pub use ticker::Ticker;

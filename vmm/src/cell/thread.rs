@@ -76,7 +76,7 @@ pub(crate) fn run(
     let mut worker = Worker::new(number as u32, pagemap, slots, outside);
     worker.set_local(local);
     let mut message = Vec::new();
-    let mut told = Instant::now();
+    let (mut told, mut untold) = (Instant::now(), false);
     ticker.begin();
     loop {
         take_messages(&mut worker, &mut message)?;
@@ -84,15 +84,17 @@ pub(crate) fn run(
         if worker.next_timer().is_some() {
             worker.fire(Instant::now());
         }
+        untold |= worker.busy();
         turn(&mut worker);
         if told.elapsed() > COUNTS_EVERY {
-            told = Instant::now();
-            tell_counts(&mut worker);
+            (told, untold) = (Instant::now(), false);
+            tell_counts(&mut worker, local);
         }
         worker.outside().pump()?;
         // With nothing else to do, a slice of a check; then ring and inbox are looked at again.
         if !worker.busy() && !worker.check() {
-            wait(&mut worker, ticker)?;
+            // It is woken once to tell what came of its work.
+            wait(&mut worker, ticker, untold.then_some(COUNTS_EVERY))?;
         }
     }
 }
@@ -112,9 +114,14 @@ fn turn(worker: &mut Worker<ToOthers>) {
     }
 }
 
-fn wait(worker: &mut Worker<ToOthers>, ticker: &Ticker) -> Result<(), ThreadError> {
+fn wait(
+    worker: &mut Worker<ToOthers>,
+    ticker: &Ticker,
+    most: Option<Duration>,
+) -> Result<(), ThreadError> {
     let timer = worker.next_timer();
-    let timeout = timer.map(|at| at.saturating_duration_since(Instant::now()));
+    let timer = timer.map(|at| at.saturating_duration_since(Instant::now()));
+    let timeout = timer.into_iter().chain(most).min();
     let outside = worker.outside();
     let inbox = &outside.inboxes[outside.number];
     inbox.set_load(0);
@@ -213,7 +220,7 @@ fn take_posts(worker: &mut Worker<ToOthers>) {
     }
 }
 
-fn tell_counts(worker: &mut Worker<ToOthers>) {
+fn tell_counts(worker: &mut Worker<ToOthers>, local: &LocalTier) {
     let counts = worker.counts();
     let (resets, mismatches) = worker.resets();
     let head = FromCell::Counts {
@@ -224,6 +231,7 @@ fn tell_counts(worker: &mut Worker<ToOthers>) {
         mismatches,
     };
     worker.outside().tell(&head, &[]);
+    worker.outside().tell(&FromCell::StateCounts(local.counts()), &[]);
 }
 
 impl ToOthers {

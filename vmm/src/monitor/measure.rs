@@ -5,6 +5,7 @@ use faaslet_store::BlobKind;
 use super::Monitor;
 use super::link::WorkerCounts;
 use super::stats::Snapshot;
+use crate::wire::StateCounts;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,8 @@ pub struct CellMeasure {
     pub tenant: String,
     /// Its counts since it started.
     pub counts: WorkerCounts,
+    /// What its local tier has, and has done since it started.
+    pub state: StateCounts,
 }
 
 impl Monitor {
@@ -50,8 +53,9 @@ impl Monitor {
         };
         for tenant in self.functions.tenants() {
             if let Some(link) = tenant.current() {
-                let (tenant, counts) = (tenant.name.clone(), link.counts());
-                measures.cells.push(CellMeasure { tenant, counts });
+                let (counts, state) = (link.counts(), link.state_counts());
+                let tenant = tenant.name.clone();
+                measures.cells.push(CellMeasure { tenant, counts, state });
             }
             let of_tenant = self.functions.of(&tenant.name);
             measures.functions.extend(of_tenant.iter().map(|deployed| FunctionMeasure {

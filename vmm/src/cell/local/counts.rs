@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use faaslet_state::CHUNK_BYTES;
 use faaslet_tier::Usage;
 
+use crate::wire::StateCounts;
+
 /// Something that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
@@ -18,28 +20,6 @@ pub enum Count {
     Miss,
     /// Locks that were not free at once.
     LockWait,
-}
-
-/// See the module.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StateCounts {
-    /// Values that are here, if only in part.
-    pub values: u64,
-    /// Memory that they take, in bytes.
-    pub bytes: u64,
-    /// Bytes that may not have been pushed, in whole chunks; what functions store through
-    /// mappings that they still have is among them.
-    pub dirty_bytes: u64,
-    /// See [`Count::Pulled`].
-    pub pulled_bytes: u64,
-    /// See [`Count::Pushed`].
-    pub pushed_bytes: u64,
-    /// See [`Count::Hit`].
-    pub hits: u64,
-    /// See [`Count::Miss`].
-    pub misses: u64,
-    /// See [`Count::LockWait`].
-    pub lock_waits: u64,
 }
 
 /// Counters of all workers.

@@ -69,6 +69,7 @@ impl CellLink {
                 let (ask, left) = (ask.to_native(), deadline_us.to_native());
                 self.ask_owner(number, ask, left, request_bytes.to_native() as usize, payload)?;
             }
+            ArchivedFromCell::StateCounts(counts) => self.state.told(counts),
             ArchivedFromCell::Counts { slots, idle, queued, resets, mismatches } => {
                 *lock(&self.workers[number].counts) = WorkerCounts {
                     slots: slots.to_native(),

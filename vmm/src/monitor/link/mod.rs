@@ -237,7 +237,7 @@ impl CellLink {
     fn close(&self, why: &str) {
         self.ended.store(true, Ordering::SeqCst);
         self.closed.notify_waiters();
-        self.state.end();
+        self.state.end(self.pid);
         for caller in self.workers.iter().flat_map(WorkerLink::end) {
             caller.answer(Answer::message(Outcome::Lost, format!("the cell ended: {why}")));
         }

@@ -1,6 +1,6 @@
 //! State between a cell and the owners: its requests go into its session, as far as bounds allow.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,17 @@ use faaslet_state::SessionError;
 use faaslet_state::message::{Asked, Reply, Request};
 
 use super::CellLink;
+use crate::monitor::lock::lock;
 use crate::monitor::state::{Answered, StateSession};
-use crate::wire::{StateEnd, ToCell};
+use crate::wire::{ArchivedStateCounts, StateCounts, StateEnd, ToCell};
 
 /// Requests of one cell that may be under way; more are refused at once.
 const MAX_STATE_REQUESTS: usize = 16_384;
 /// Bytes of these requests.
 const MAX_STATE_BYTES: usize = 256 << 20;
+/// How much longer a cell may be idle that holds what was not pushed. Then that is dropped, which is
+/// logged.
+const MAX_UNPUSHED: Duration = Duration::from_secs(3600);
 /// Longest time that a request is given.
 const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 
@@ -24,16 +28,37 @@ pub(super) struct StateLink {
     session: StateSession,
     requests: AtomicUsize,
     bytes: AtomicUsize,
+    counts: Mutex<StateCounts>,
 }
 
 impl StateLink {
     pub(super) fn new(session: StateSession) -> Self {
-        Self { session, requests: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }
+        let (requests, bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { session, requests, bytes, counts: Mutex::default() }
     }
 
-    /// The local tier has ended with its cell.
-    pub(super) fn end(&self) {
+    /// The local tier has ended with its cell. What was not pushed is lost, and said so.
+    pub(super) fn end(&self, pid: u32) {
         self.session.end();
+        let StateCounts { dirty_bytes, values, .. } = *lock(&self.counts);
+        if dirty_bytes > 0 {
+            let tenant = self.session.tenant();
+            tracing::warn!(tenant, pid, dirty_bytes, values, "a cell ended with unpushed state");
+        }
+    }
+
+    /// What the cell says of its local tier.
+    pub(super) fn told(&self, counts: &ArchivedStateCounts) {
+        *lock(&self.counts) = StateCounts {
+            values: counts.values.to_native(),
+            bytes: counts.bytes.to_native(),
+            dirty_bytes: counts.dirty_bytes.to_native(),
+            pulled_bytes: counts.pulled_bytes.to_native(),
+            pushed_bytes: counts.pushed_bytes.to_native(),
+            hits: counts.hits.to_native(),
+            misses: counts.misses.to_native(),
+            lock_waits: counts.lock_waits.to_native(),
+        };
     }
 
     /// Takes room for a request; the bound that refuses it, if one does.
@@ -58,6 +83,17 @@ impl StateLink {
 }
 
 impl CellLink {
+    /// What the cell's local tier has and has done, as it told last: at most a second or two ago.
+    pub fn state_counts(&self) -> StateCounts {
+        *lock(&self.state.counts)
+    }
+
+    /// Whether the cell may be ended for being idle, as far as its state goes: it waits for
+    /// functions to push what they wrote, though not for ever.
+    pub(in crate::monitor) fn may_forget(&self, idle: Duration) -> bool {
+        self.state_counts().dirty_bytes == 0 || self.idle_for() >= idle + MAX_UNPUSHED
+    }
+
     /// A request of a worker's, number 0 for one whose answer nobody waits for.
     pub(super) fn ask_owner(
         self: &Arc<Self>,

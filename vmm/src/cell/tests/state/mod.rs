@@ -1,8 +1,11 @@
 //! State inside a cell: workers that the test drives by hand over one local tier, and the
 //! monitor's own owner behind them.
 
+mod locks;
+mod refusals;
 mod script;
 mod sharing;
+mod values;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -65,25 +68,22 @@ impl Outside for Way {
 }
 
 /// A cell: workers over one local tier.
-pub(super) struct Cell {
+struct Cell {
     workers: Vec<Worker<Way>>,
     local: Arc<LocalTier>,
     answered: Receiver<Reply>,
     woken: Receiver<Task>,
-    session: StateSession,
     calls: u64,
-    /// Lets time slices and deadlines happen, and keeps what functions are made with.
-    bench: Bench,
     done: Vec<(u64, Answer)>,
 }
 
 /// All hosts' state, for cells to share.
-pub(super) fn states() -> Arc<States> {
+fn states() -> Arc<States> {
     States::in_memory().unwrap()
 }
 
 impl Cell {
-    pub(super) fn new(states: &Arc<States>, tenant: &str, workers: usize) -> Self {
+    fn new(states: &Arc<States>, tenant: &str, workers: usize) -> Self {
         let mut bench = Bench::new(1);
         let module = wat::parse_str(script::guest()).unwrap();
         let function = Arc::new(bench.function("script", &module, Limits::default()).unwrap());
@@ -101,22 +101,22 @@ impl Cell {
             worker
         });
         let workers = workers.collect();
-        Self { workers, local, answered, woken, session, calls: 0, bench, done: Vec::new() }
+        Self { workers, local, answered, woken, calls: 0, done: Vec::new() }
     }
 
     /// Begins a script on a worker; its number.
-    pub(super) fn begin(&mut self, worker: usize, script: &Script) -> u64 {
+    fn begin(&mut self, worker: usize, script: &Script) -> u64 {
         self.begin_call(worker, call(&script.input()))
     }
 
-    pub(super) fn begin_call(&mut self, worker: usize, call: Call) -> u64 {
+    fn begin_call(&mut self, worker: usize, call: Call) -> u64 {
         self.calls += 1;
         self.workers[worker].submit(0, call, Origin::Outside(self.calls));
         self.calls
     }
 
     /// Everything that is ready has run.
-    pub(super) fn settle(&mut self) {
+    fn settle(&mut self) {
         while self.turn() {}
     }
 
@@ -139,9 +139,14 @@ impl Cell {
         busy
     }
 
+    /// Ends a call whose caller has gone.
+    fn cancel(&mut self, worker: usize, number: u64) {
+        self.workers[worker].cancel(number);
+    }
+
     /// The answer of a call, once it is there.
     #[track_caller]
-    pub(super) fn answer(&mut self, number: u64) -> Answer {
+    fn answer(&mut self, number: u64) -> Answer {
         let patience = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(at) = self.done.iter().position(|(done, _)| *done == number) {
@@ -155,14 +160,14 @@ impl Cell {
     }
 
     /// Whether a call still has no answer when everything has settled.
-    pub(super) fn waits(&mut self, number: u64) -> bool {
+    fn waits(&mut self, number: u64) -> bool {
         self.settle();
         self.done.iter().all(|(done, _)| *done != number)
     }
 
     /// What a script came to that is to return.
     #[track_caller]
-    pub(super) fn did(&mut self, number: u64) -> Did {
+    fn did(&mut self, number: u64) -> Did {
         let answer = self.answer(number);
         assert_eq!(answer.outcome, Outcome::Returned, "{}", text(&answer));
         Did(answer.body)
@@ -170,7 +175,7 @@ impl Cell {
 
     /// Runs a script to its end.
     #[track_caller]
-    pub(super) fn run(&mut self, worker: usize, script: &Script) -> Did {
+    fn run(&mut self, worker: usize, script: &Script) -> Did {
         let number = self.begin(worker, script);
         let did = self.did(number);
         self.settle();
@@ -179,7 +184,7 @@ impl Cell {
 
     /// No slot that was put back differs from its image.
     #[track_caller]
-    pub(super) fn assert_clean(&mut self) {
+    fn assert_clean(&mut self) {
         self.settle();
         for worker in &self.workers {
             assert_eq!(worker.resets().1, 0, "a slot that was put back differs from its image");
@@ -188,7 +193,7 @@ impl Cell {
 }
 
 /// A spec as the guest writes it.
-pub(super) fn spec(element: Element, rule: Rule, quota_bytes: u64) -> Vec<u8> {
+fn spec(element: Element, rule: Rule, quota_bytes: u64) -> Vec<u8> {
     let mut bytes = quota_bytes.to_le_bytes().to_vec();
     bytes.extend_from_slice(&[element as u8, rule as u8, 0, 0]);
     bytes.resize(size_of::<Spec>(), 0);
@@ -198,42 +203,42 @@ pub(super) fn spec(element: Element, rule: Rule, quota_bytes: u64) -> Vec<u8> {
 /// Steps that many scripts have.
 impl Script {
     /// Opens a value, made of 64-bit numbers if there is none.
-    pub(super) fn open(&mut self, key: &str) -> Step {
+    fn open(&mut self, key: &str) -> Step {
         self.open_as(key, Rule::Replace, 1 << 20)
     }
 
-    pub(super) fn open_as(&mut self, key: &str, rule: Rule, quota_bytes: u64) -> Step {
+    fn open_as(&mut self, key: &str, rule: Rule, quota_bytes: u64) -> Step {
         let spec = self.data(&spec(Element::U64, rule, quota_bytes));
         let key = self.data(key.as_bytes());
         self.step("open", &[key.at.into(), key.len.into(), spec.at.into()])
     }
 
     /// Maps bytes of a value for writing; the result is the address.
-    pub(super) fn map(&mut self, handle: Step, offset: i64, len: i64, mode: i64) -> (Step, Step) {
+    fn map(&mut self, handle: Step, offset: i64, len: i64, mode: i64) -> (Step, Step) {
         let out = self.data(&[0; 8]);
         let code = self
             .step("map", &[handle.into(), offset.into(), len.into(), mode.into(), out.at.into()]);
         (code, self.step("load4", &[out.at.into()]))
     }
 
-    pub(super) fn read(&mut self, handle: Step, offset: i64, len: usize) -> (Step, Place) {
+    fn read(&mut self, handle: Step, offset: i64, len: usize) -> (Step, Place) {
         let place = self.data(&vec![0; len]);
         let arguments = [handle.into(), offset.into(), place.at.into(), place.len.into()];
         (self.step("read", &arguments), place)
     }
 
-    pub(super) fn write(&mut self, handle: Step, offset: i64, bytes: &[u8]) -> Step {
+    fn write(&mut self, handle: Step, offset: i64, bytes: &[u8]) -> Step {
         let place = self.data(bytes);
         self.step("write", &[handle.into(), offset.into(), place.at.into(), place.len.into()])
     }
 
     /// Pushes all of a value.
-    pub(super) fn push(&mut self, handle: Step) -> Step {
+    fn push(&mut self, handle: Step) -> Step {
         self.step("push", &[handle.into(), 0.into(), Arg::Number(-1), 0.into(), 0.into()])
     }
 
     /// Pulls all of a value.
-    pub(super) fn pull(&mut self, handle: Step) -> Step {
+    fn pull(&mut self, handle: Step) -> Step {
         self.step("pull", &[handle.into(), 0.into(), Arg::Number(-1)])
     }
 }
