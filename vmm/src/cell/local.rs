@@ -14,8 +14,8 @@ use faaslet_state::message::{Body, Reply, SessionId, Stamp};
 use faaslet_state::{Key, SessionError};
 use faaslet_tier::{Prepared, Task, Tier, Tracker, Value};
 
-use counts::Counters;
 pub use counts::Count;
+use counts::Counters;
 
 use crate::wire::StateCounts;
 

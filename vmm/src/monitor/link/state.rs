@@ -1,7 +1,7 @@
 //! State between a cell and the owners: its requests go into its session, as far as bounds allow.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
