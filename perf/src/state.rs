@@ -1,7 +1,7 @@
 //! `state`: what a function pays for state that is on its host, by the cell's own way in.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -21,6 +21,8 @@ use crate::ours::Epochs;
 
 /// The guest, which does one thing so often; see its head.
 const GUEST: &str = include_str!("../guests/state.wat");
+/// Answers on their way; there is one at a time.
+const QUEUE: usize = 64;
 /// Memory of the tier.
 const BUDGET_BYTES: u64 = 64 << 20;
 /// Runs of each thing; the middle one counts.
@@ -39,7 +41,7 @@ const FIRST_WRITE: (u32, u32) = (7, 20);
 /// A worker's way to an owner in this process.
 struct Way {
     session: StateSession,
-    answered: Sender<(Task, u64, Replied)>,
+    answered: SyncSender<(Task, u64, Replied)>,
     answer: Option<Answer>,
 }
 
@@ -75,7 +77,7 @@ struct Cell {
 
 impl Cell {
     fn new(function: &Arc<Function>) -> Result<Self> {
-        let (answer, answered) = channel();
+        let (answer, answered) = sync_channel(QUEUE);
         let session = States::in_memory()?.begin("bench");
         let way = Way { session, answered: answer, answer: None };
         let mut worker = Worker::new(0, &Arc::new(Pagemap::open()), 1, way);

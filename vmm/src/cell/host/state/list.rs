@@ -10,6 +10,7 @@ use super::error::Refused;
 use super::held::Held;
 use super::{Done, check, put};
 
+#[allow(clippy::too_many_arguments, reason = "those of the host call")]
 pub(super) async fn list(
     held: &mut Held,
     memory: &GuestMemory,

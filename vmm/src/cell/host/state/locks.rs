@@ -88,8 +88,9 @@ impl Held {
     pub(super) fn unlock_body(&self, lock: &HeldLock, abandoned: bool) -> Option<Body> {
         let stamp = lock.asked?;
         let fence = lock.fence.unwrap_or(Version::NONE);
-        // Nobody can have written under a lock that was never granted.
-        Some(Body::Unlock { stamp, fence, abandoned: abandoned && lock.fence.is_some() })
+        // Nobody can have written under one to read, or one that was never granted.
+        let wrote = lock.kind == Lock::GlobalWrite && lock.fence.is_some();
+        Some(Body::Unlock { stamp, fence, abandoned: abandoned && wrote })
     }
 
     /// Gives back what it has of a lock on this host; changes that were not pushed under a global

@@ -98,9 +98,12 @@ pub(super) fn bind(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 
 fn values(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     seldom_waits!(linker, OPEN, open::open_here, open::open, (key: u32, len: u32, spec: u32));
-    seldom_waits!(linker, READ, access::read_here, access::read, (handle: u32, offset: i64, ptr: u32, len: u32));
-    seldom_waits!(linker, WRITE, access::write_here, access::write, (handle: u32, offset: i64, ptr: u32, len: u32));
-    seldom_waits!(linker, MERGE, access::merge_here, access::merge, (handle: u32, offset: i64, ptr: u32, len: u32));
+    seldom_waits!(linker, READ, access::read_here, access::read,
+        (handle: u32, offset: i64, ptr: u32, len: u32));
+    seldom_waits!(linker, WRITE, access::write_here, access::write,
+        (handle: u32, offset: i64, ptr: u32, len: u32));
+    seldom_waits!(linker, MERGE, access::merge_here, access::merge,
+        (handle: u32, offset: i64, ptr: u32, len: u32));
     linker.func_wrap(FAASLET, import::CLOSE, |mut host: Caller<'_, Host>, handle: u32| {
         now(host.data_mut(), |held, _| open::close(held, handle))
     })?;
@@ -121,7 +124,8 @@ fn owners(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     waits!(linker, RESIZE, resize::resize, (handle: u32, len: i64));
     waits!(linker, APPEND, resize::append, (handle: u32, ptr: u32, len: u32, out: u32));
     waits!(linker, DELETE, resize::delete, (key: u32, len: u32));
-    seldom_waits!(linker, LOCK, lock::lock_here, lock::lock, (handle: u32, kind: i32, timeout_ms: i64));
+    seldom_waits!(linker, LOCK, lock::lock_here, lock::lock,
+        (handle: u32, kind: i32, timeout_ms: i64));
     seldom_waits!(linker, UNLOCK, lock::unlock_here, lock::unlock, (handle: u32, kind: i32));
     waits!(linker, LIST, list::list,
         (prefix: u32, prefix_len: u32, after: u32, after_len: u32, ptr: u32, len: u32));

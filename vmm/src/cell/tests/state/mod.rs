@@ -9,7 +9,7 @@ mod values;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -27,6 +27,8 @@ use crate::cell::{Answer, Call, Function, Limits, LogLine};
 use crate::monitor::state::{StateSession, States};
 use script::{Arg, Did, Place, Script, Step};
 
+/// Answers and wakes on their way; no test has as many.
+const QUEUE: usize = 1 << 16;
 /// Memory of a tier under test.
 const BUDGET_BYTES: u64 = 256 << 20;
 
@@ -35,8 +37,8 @@ type Reply = (Task, u64, Replied);
 /// A worker's way out: to the owner, and to the other workers.
 struct Way {
     session: StateSession,
-    answered: Sender<Reply>,
-    woken: Sender<Task>,
+    answered: SyncSender<Reply>,
+    woken: SyncSender<Task>,
     answers: VecDeque<(u64, Answer)>,
 }
 
@@ -89,7 +91,7 @@ impl Cell {
         let function = Arc::new(bench.function("script", &module, Limits::default()).unwrap());
         let local = Arc::new(LocalTier::new(BUDGET_BYTES, Tracker::open()));
         let session = states.begin(tenant);
-        let ((answer, answered), (wake, woken)) = (channel(), channel());
+        let ((answer, answered), (wake, woken)) = (sync_channel(QUEUE), sync_channel(QUEUE));
         let pagemap = Arc::new(Pagemap::open());
         let workers = (0..workers as u32).map(|number| {
             let (session, answered, woken) = (session.clone(), answer.clone(), wake.clone());
