@@ -33,6 +33,10 @@ const GOALS: &[(&str, &[Bound])] = &[
     ("cold.first_call", &[AtMost(100.0)]),
     ("idle.monitor.pss", &[AtMost(8.0)]),
     ("idle.cell.pss", &[AtMost(8.0)]),
+    ("state.read.64", &[AtMost(60.0)]),
+    ("state.lock.local", &[AtMost(50.0)]),
+    ("state.map.1mib", &[AtMost(5.0)]),
+    ("state.load.mapped", &[RatioAtMost(1.05)]),
 ];
 
 /// Names of the rows that have a goal.

@@ -6,6 +6,7 @@ use crate::book::Book;
 use crate::names::fits;
 use crate::{
     bakes, calls, chain, chain_other, churn, first, fork, live, micro, monitor, open, recognise,
+    state,
 };
 
 /// What is measured together.
@@ -99,6 +100,17 @@ pub(crate) const GROUPS: &[Group] = &[
         name: "churn",
         run: churn::run,
         rows: &["churn.process|fresh|fork.*.p50|p99", "churn.process|fresh|fork.most"],
+    },
+    Group {
+        name: "state",
+        run: state::run,
+        rows: &[
+            "state.read.64",
+            "state.lock.local",
+            "state.map.1mib",
+            "state.map.1mib.first_read|first_write",
+            "state.load.memory|mapped",
+        ],
     },
     Group { name: "micro", run: micro::run, rows: &["micro.*.*"] },
 ];

@@ -38,6 +38,7 @@ mod ours;
 mod plot;
 mod recognise;
 mod results;
+mod state;
 mod sweep;
 mod table;
 mod wasmtimes;

@@ -1,8 +1,10 @@
-//! State from outside of functions: the command line, HTTP, and monitors that share it.
+//! State with the real program: what functions of one host share, the command line, HTTP, and
+//! monitors that share it.
 #![allow(clippy::unwrap_used)]
 
 mod state {
     mod command_line;
     mod hosts;
     mod http;
+    mod one_host;
 }

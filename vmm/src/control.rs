@@ -38,6 +38,8 @@ pub enum Order {
         workers: u32,
         /// Slots of each worker.
         slots: u32,
+        /// Memory that its values may take on this host.
+        state_bytes: u64,
     },
     /// A function. Descriptors: artefact, module as uploaded, a blob of plan and image head, the
     /// image's memory if it has one, then a folder each.

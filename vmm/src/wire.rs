@@ -43,6 +43,37 @@ pub enum ToCell {
         /// How many slots.
         slots: u32,
     },
+    /// The end of a [`FromCell::State`]; the payload is a `faaslet_state::message::Reply`, if it
+    /// was answered, and what goes beside it.
+    State {
+        /// The worker's number for it.
+        number: u64,
+        /// What became of it.
+        end: StateEnd,
+        /// How much of the payload is the reply.
+        reply_bytes: u32,
+    },
+}
+
+/// What became of a request to the owner of a value.
+#[derive(Archive, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+pub enum StateEnd {
+    /// It was answered, and be it refused.
+    Answered,
+    /// See `faaslet_state::SessionError`.
+    Unknown,
+    /// As above.
+    Deadline,
+    /// As above.
+    NoOwner {
+        /// How many owners named another.
+        hops: u32,
+    },
+    /// As above.
+    Full {
+        /// The bound.
+        limit: u64,
+    },
 }
 
 /// See [`ToCell::Call`].
@@ -104,6 +135,16 @@ pub enum FromCell {
         /// `faaslet_abi::Level`.
         level: u8,
     },
+    /// A call asks the owner of a value; the payload is a `faaslet_state::message::Request`,
+    /// without tenant and epoch, and what goes beside it.
+    State {
+        /// The worker's number for it; 0 when nobody waits for the answer.
+        number: u64,
+        /// Time left, in microseconds.
+        deadline_us: u64,
+        /// How much of the payload is the request.
+        request_bytes: u32,
+    },
     /// Slots and calls of this worker, said once a second while it works, and once more at most a
     /// second after it came to rest; the payload is its [`Warm`] slots.
     Counts {
@@ -118,6 +159,30 @@ pub enum FromCell {
         /// Resets whose sampled comparison found a difference.
         mismatches: u64,
     },
+    /// What the cell's local tier has and has done, said beside [`FromCell::Counts`].
+    StateCounts(StateCounts),
+}
+
+/// What a cell's local tier has, and has done since the cell started.
+#[derive(Archive, Serialize, Deserialize, Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct StateCounts {
+    /// Values that are here, if only in part.
+    pub values: u64,
+    /// Memory that they take, in bytes.
+    pub bytes: u64,
+    /// Bytes that may not have been pushed, in whole chunks. What functions store through mappings
+    /// that they still have is not among them.
+    pub dirty_bytes: u64,
+    /// Bytes that came from owners.
+    pub pulled_bytes: u64,
+    /// Bytes of changes that owners acknowledged.
+    pub pushed_bytes: u64,
+    /// Reads, writes and mappings that found everything here.
+    pub hits: u64,
+    /// Those that had to ask an owner first.
+    pub misses: u64,
+    /// Locks that were not free at once.
+    pub lock_waits: u64,
 }
 
 /// Idle slots of one function, in a message of [`FromCell::Counts`].

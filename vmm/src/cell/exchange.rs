@@ -11,7 +11,9 @@ use std::time::Instant;
 
 use super::call::{Answer, Call};
 use super::limits::{MAX_LOG_LINE_BYTES, MAX_LOG_LINES};
+use super::local::{Ask, LocalTier, Replied};
 use super::results::Results;
+use faaslet_tier::{Task, Wake};
 
 /// What the Faaslet is doing, as the worker must know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub enum Phase {
     Awaiting(u32, Instant),
     /// It sleeps until then.
     Sleeping(Instant),
+    /// It waits for a lock, a turn, a word or an owner, at most until then.
+    Waiting(Instant),
     /// Its answer is ready; polled again it resets itself.
     Answered,
     /// It is gone for good: its slot could not be restored.
@@ -79,6 +83,14 @@ pub struct Desk {
     ///
     /// Invariant: empty between calls.
     pub results: Results,
+    /// Under which name the call waits, locks and maps in the local tier.
+    pub task: Task,
+    /// Requests to owners that the Faaslet makes.
+    pub asks: Vec<Ask>,
+    /// Calls of this cell that it has woken.
+    pub woken: Wake,
+    /// The answer to its last request, by the request's number.
+    pub replied: Option<(u64, Replied)>,
     /// Log lines of the current call.
     pub logs: VecDeque<LogLine>,
     /// Lines that [`MAX_LOG_LINES`] kept out.
@@ -89,31 +101,75 @@ pub struct Desk {
 
 /// Shared by one Faaslet and its worker.
 #[derive(Clone, Debug)]
-pub struct Exchange(Arc<Mutex<Desk>>);
+pub struct Exchange {
+    desk: Arc<Mutex<Desk>>,
+    local: Option<Arc<LocalTier>>,
+}
 
 impl Default for Exchange {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Desk {
+        Self::new(None)
+    }
+}
+
+impl Exchange {
+    /// One for a Faaslet that has state, if there is a tier.
+    pub fn new(local: Option<Arc<LocalTier>>) -> Self {
+        let desk = Desk {
             phase: Phase::Idle,
             call: None,
             answer: None,
             chains: Vec::new(),
             results: Results::default(),
+            task: Task(0),
+            asks: Vec::new(),
+            woken: Wake::nobody(),
+            replied: None,
             logs: VecDeque::new(),
             logs_dropped: 0,
             cancelled: false,
-        })))
+        };
+        Self { desk: Arc::new(Mutex::new(desk)), local }
     }
-}
 
-impl Exchange {
+    /// The cell's local tier.
+    pub fn local(&self) -> Option<&Arc<LocalTier>> {
+        self.local.as_ref()
+    }
+
     /// The state; held for a few instructions only, and never across a suspension.
     pub fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Phase {
+    /// Until when it waits, if it does.
+    pub fn until(self) -> Option<Instant> {
+        match self {
+            Self::Awaiting(_, until) | Self::Sleeping(until) | Self::Waiting(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Whether something may end its wait.
+    pub fn is_waiting(self) -> bool {
+        self.until().is_some()
+    }
+}
+
+/// What a Faaslet leaves behind for others' state: requests, and calls that it has woken.
+pub type LeftState = Option<(Vec<Ask>, Wake)>;
+
 impl Desk {
+    /// Takes what concerns state, if there is anything.
+    pub fn leave_state(&mut self) -> LeftState {
+        if self.asks.is_empty() && self.woken.0.is_empty() {
+            return None;
+        }
+        Some((std::mem::take(&mut self.asks), std::mem::take(&mut self.woken)))
+    }
+
     /// Keeps a log line within the bounds.
     pub fn log(&mut self, level: u8, text: &[u8]) {
         if self.logs.len() >= MAX_LOG_LINES {

@@ -28,7 +28,7 @@ use super::backtrace;
 use super::call::{Answer, Call, Entry, Mode};
 use super::exchange::Exchange;
 use super::function::Function;
-use super::host::{Host, Stage, host_grow};
+use super::host::{self, Host, Stage, host_grow};
 use super::image;
 use super::stop::Stop;
 use crate::engine::with_slot;
@@ -230,13 +230,7 @@ impl Faaslet {
 
     /// Tells the guest how far its window is in use.
     fn bind_window(&mut self) -> wasmtime::Result<()> {
-        let Host { window, slot, .. } = self.store.data();
-        let (base, end) = (slot.layout().window_base(), slot.window_end());
-        let told = if end > base { end.0 } else { 0 };
-        match *window {
-            Some(window) => window.set(&mut self.store, Val::I64(told as i64)),
-            None => Ok(()),
-        }
+        host::bind_window(&mut self.store)
     }
 
     /// Boot, constructors, the module's own initialisation.
@@ -359,6 +353,8 @@ impl Faaslet {
     /// The answer of a call that was begun, and ended like this.
     pub(super) fn finish(&mut self, result: wasmtime::Result<i32>) -> Ran {
         let host = self.store.data_mut();
+        // While what it mapped is still there, and before anybody sees the answer.
+        host.running.state = None;
         let status = match result {
             Ok(status) => status,
             Err(error) => match error.downcast_ref::<Stop>() {
@@ -513,7 +509,7 @@ fn memory_note(host: &Host) -> String {
 /// The answer of one that did not.
 pub(crate) fn failure(function: &Function, error: &wasmtime::Error) -> Answer {
     match error.downcast_ref::<Stop>() {
-        Some(stop @ (Stop::Deadline | Stop::Cancelled)) => {
+        Some(stop @ (Stop::Deadline | Stop::Late(_) | Stop::Cancelled)) => {
             Answer::message(Outcome::TimedOut, stop.to_string())
         }
         _ => Answer::message(Outcome::Trapped, backtrace::render(function, error)),

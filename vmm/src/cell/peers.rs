@@ -9,6 +9,7 @@ use faaslet_ring::Waker;
 use super::call::Answer;
 use super::function::Function;
 use super::worker::{Departure, Parent};
+use faaslet_tier::Task;
 
 /// Chained calls that wait in the inbox of one worker.
 pub const MAX_DEPARTURES: usize = 1024;
@@ -25,6 +26,8 @@ pub enum Post {
     Turn(Arc<Function>),
     /// A chained call of yours ended.
     Done(Parent, Answer),
+    /// A call of yours may have what it waits for.
+    Wake(Task),
 }
 
 /// The inbox of one worker.
@@ -53,7 +56,8 @@ impl Inbox {
 
     /// Posts, in order, and wakes the worker. Gives a chained call back when there is no room;
     /// everything else is bounded by who sends it (the monitor's orders, turns that this worker
-    /// stood in line for, and answers to calls that were taken).
+    /// stood in line for, answers to calls that were taken, and wakes of calls that wait, a few
+    /// for each).
     pub fn post(&self, post: Post) -> Result<(), Departure> {
         let mut posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Post::Run(departure) = post {

@@ -15,11 +15,13 @@ use faaslet_sandbox::parcel::{self, ParcelError};
 use faaslet_sandbox::{Message, ReceiveError, Socket, Strictness};
 use faaslet_snapshot::dirty::Pagemap;
 use faaslet_snapshot::image::Image;
+use faaslet_tier::Tracker;
 use faaslet_wasi::{Config, OpenFiles, Preopen};
 use wasmtime::{Engine, Linker};
 
 use super::function::{Function, Source};
 use super::host::{self, Host};
+use super::local::LocalTier;
 use super::peers::{Inbox, Post};
 use super::ticker::Ticker;
 use super::{file, thread as worker_thread};
@@ -59,7 +61,8 @@ pub fn main(limits: jail::Limits) -> ExitCode {
 fn run(limits: jail::Limits) -> Result<(), String> {
     let pagemap = jail::without_capabilities(Pagemap::open).map_err(|error| error.to_string())?;
     let pagemap = Arc::new(pagemap);
-    let keep: Vec<_> = pagemap.descriptor().into_iter().collect();
+    let tracker = jail::without_capabilities(Tracker::open).map_err(|error| error.to_string())?;
+    let keep: Vec<_> = pagemap.descriptor().into_iter().chain(tracker.descriptors()).collect();
     let policy = Policy::of(Role::Cell, Strictness::inherited(), limits, &keep);
     let socket = Socket::inherited().ok_or("no socket to the monitor")?;
     let begun = Instant::now();
@@ -68,15 +71,20 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     let jail_us = micros(begun);
     let message = socket.recv_parcel(parcel::ANY).map_err(|error| error.to_string())?;
     let begun = Instant::now();
-    let mut process = Process::start(socket, message, &pagemap)?;
+    let mut process = Process::start(socket, message, &pagemap, tracker)?;
     process.report(&Report::Ready { missing, jail_us, engine_us: micros(begun) })?;
     process.obey()
 }
 
 impl Process {
-    fn start(socket: Socket, message: Message, pagemap: &Arc<Pagemap>) -> Result<Self, String> {
+    fn start(
+        socket: Socket,
+        message: Message,
+        pagemap: &Arc<Pagemap>,
+        tracker: Tracker,
+    ) -> Result<Self, String> {
         let order = serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
-        let Order::Start { tenant, workers, slots } = order else {
+        let Order::Start { tenant, workers, slots, state_bytes } = order else {
             return Err(format!("expected the order to start; found {order:?}"));
         };
         let engine = engine::engine().map_err(|error| format!("{error:#}"))?;
@@ -84,12 +92,14 @@ impl Process {
         let rings = rings(message.descriptors, workers as usize)?;
         let inboxes: Arc<[Inbox]> = rings.iter().map(|ring| Inbox::new(ring.waker())).collect();
         let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
+        let local = Arc::new(LocalTier::new(state_bytes, tracker));
         for (number, ring) in rings.into_iter().enumerate() {
             let (inboxes, pagemap, ticker) =
                 (Arc::clone(&inboxes), Arc::clone(pagemap), ticker.clone());
+            let (slots, local) = (slots as usize, Arc::clone(&local));
             let run = move || {
                 let ended =
-                    worker_thread::run(number, ring, inboxes, &pagemap, slots as usize, &ticker);
+                    worker_thread::run(number, ring, inboxes, &pagemap, slots, &local, &ticker);
                 if let Err(error) = ended {
                     eprintln!("cell: worker {number}: {error}");
                 }

@@ -6,6 +6,9 @@ pub enum Stop {
     /// The call's deadline passed.
     #[error("the call's deadline passed")]
     Deadline,
+    /// The same, while it waited for something of others.
+    #[error("the call's deadline passed while it waited: {0}")]
+    Late(String),
     /// The caller is gone or asked to stop.
     #[error("the call was cancelled")]
     Cancelled,

@@ -1,6 +1,8 @@
 //! The thread of a worker: it takes calls off the ring and posts out of the inbox, turns the
 //! worker, and waits when there is nothing to do.
 
+mod state;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,10 +10,13 @@ use std::time::{Duration, Instant};
 use faaslet_abi::Outcome;
 use faaslet_ring::{Broken, CellEnd, PushError, WaitError};
 use faaslet_snapshot::dirty::Pagemap;
+use faaslet_state::SessionError;
+use faaslet_tier::Task;
 
 use super::call::{Answer, Call, Entry, Mode, Refusal, ResponseHead};
 use super::exchange::LogLine;
 use super::function::Function;
+use super::local::{Ask, LocalTier, worker_of};
 use super::peers::{Inbox, Post};
 use super::ticker::Ticker;
 use super::worker::{Departure, Origin, Outside, Parent, Worker};
@@ -51,6 +56,7 @@ pub(crate) struct ToOthers {
     inboxes: Arc<[Inbox]>,
     chains: HashMap<u64, Parent>,
     next_chain: u64,
+    asks: state::Asks,
     /// The last head that was encoded.
     head: Vec<u8>,
     /// Messages that the monitor was not woken for.
@@ -69,10 +75,12 @@ pub(crate) fn run(
     inboxes: Arc<[Inbox]>,
     pagemap: &Arc<Pagemap>,
     slots: usize,
+    local: &Arc<LocalTier>,
     ticker: &Ticker,
 ) -> Result<(), ThreadError> {
     let outside = ToOthers::new(ring, number, inboxes);
     let mut worker = Worker::new(number as u32, pagemap, slots, outside);
+    worker.set_local(local);
     let mut message = Vec::new();
     let mut told = Instant::now();
     ticker.begin();
@@ -87,7 +95,7 @@ pub(crate) fn run(
         tell_load(&mut worker);
         if told.elapsed() >= COUNTS_EVERY {
             told = Instant::now();
-            tell_counts(&mut worker);
+            tell_counts(&mut worker, local);
         }
         worker.outside().pump()?;
         // With nothing else to do, a slice of a check; then ring and inbox are looked at again.
@@ -146,6 +154,10 @@ fn take_messages(worker: &mut Worker<ToOthers>, message: &mut Vec<u8>) -> Result
             ArchivedToCell::Chained { number, outcome } => {
                 chained(worker, number.to_native(), outcome.to_native(), payload);
             }
+            ArchivedToCell::State { number, end, reply_bytes } => {
+                let reply_bytes = reply_bytes.to_native() as usize;
+                state::answered(worker, number.to_native(), end, reply_bytes, payload);
+            }
             ArchivedToCell::Prewarm { function, slots } => {
                 worker.prewarm(function.to_native(), slots.to_native() as usize);
             }
@@ -202,6 +214,7 @@ fn take_posts(worker: &mut Worker<ToOthers>) {
             Post::Remove(number) => worker.remove(number),
             Post::Turn(function) => worker.turn_came(&function),
             Post::Done(parent, answer) => worker.chained(parent, answer),
+            Post::Wake(task) => worker.wake_task(task),
             Post::Run(departure) => {
                 let origin = Origin::Parent(departure.parent);
                 match departure.function {
@@ -216,7 +229,7 @@ fn take_posts(worker: &mut Worker<ToOthers>) {
     }
 }
 
-fn tell_counts(worker: &mut Worker<ToOthers>) {
+fn tell_counts(worker: &mut Worker<ToOthers>, local: &LocalTier) {
     let counts = worker.counts();
     let (resets, mismatches) = worker.resets();
     let head = FromCell::Counts {
@@ -230,6 +243,7 @@ fn tell_counts(worker: &mut Worker<ToOthers>) {
     let warm: Vec<u8> = warm.flat_map(Warm::bytes).collect();
     // The next ones follow soon.
     let _ = worker.outside().tell(&head, &[&warm]);
+    let _ = worker.outside().tell(&FromCell::StateCounts(local.counts()), &[]);
     worker.outside().untold = false;
 }
 
@@ -241,6 +255,7 @@ impl ToOthers {
             inboxes,
             chains: HashMap::new(),
             next_chain: 0,
+            asks: state::Asks::default(),
             head: Vec::new(),
             quiet: 0,
             untold: false,
@@ -410,6 +425,17 @@ impl Outside for ToOthers {
 
     fn call_id(&mut self) -> [u8; 16] {
         rand::random()
+    }
+
+    fn wake(&mut self, task: Task) {
+        if let Some(inbox) = self.inboxes.get(worker_of(task) as usize) {
+            // Only chained calls are ever given back.
+            let _ = inbox.post(Post::Wake(task));
+        }
+    }
+
+    fn ask(&mut self, ask: Ask) -> Result<(), (Box<Ask>, SessionError)> {
+        self.ask_monitor(ask)
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```text
 //! submit ─► idle slot? ──yes──► ready ─► poll ─► Answered ─► outside.answer, then reset
 //!              │ no                        ├──► Runnable: back of the queue (time slice)
-//!              ├─ room: a new slot         └──► Awaiting, Sleeping: no thread, a timer
+//!              ├─ room: a new slot         └──► Awaiting, Sleeping, Waiting: no thread, a timer
 //!              └─ full: queued, until its deadline; a chained one not for long, as what it waits
 //!                 for may wait for it
 //! ```
@@ -17,6 +17,7 @@
 mod chained;
 mod queues;
 mod room;
+mod state;
 mod timers;
 
 use std::any::Any;
@@ -33,6 +34,8 @@ use faaslet_abi::Outcome;
 use faaslet_snapshot::dirty::{Pagemap, Scanner};
 use faaslet_snapshot::layout::Layout;
 use faaslet_snapshot::slot::Slot;
+use faaslet_state::SessionError;
+use faaslet_tier::Task as StateTask;
 
 use super::audit::Audit;
 use super::call::{Answer, Call, Mode, Refusal};
@@ -40,6 +43,7 @@ use super::exchange::{Chain, Exchange, LogLine, Phase};
 use super::faaslet::ScannerCell;
 use super::function::Function;
 use super::live::{Seat, live};
+use super::local::{Ask, LocalTier, task_of};
 use queues::Queued;
 use timers::{Sleeper, arm};
 
@@ -99,6 +103,13 @@ pub trait Outside {
     fn log(&mut self, function: &Function, call: &[u8; 16], line: LogLine);
     /// A call id for a chained call.
     fn call_id(&mut self) -> [u8; 16];
+    /// A call of another worker may have what it waits for.
+    fn wake(&mut self, _: StateTask) {}
+    /// A call asks the owner of a value. Gives the request back when it cannot be sent: where
+    /// there is no way to owners, none can.
+    fn ask(&mut self, ask: Ask) -> Result<(), (Box<Ask>, SessionError)> {
+        Err((Box::new(ask), SessionError::Deadline))
+    }
 }
 
 struct Task {
@@ -170,6 +181,7 @@ pub struct Worker<O> {
     /// Calls that were ever queued.
     arrived: u64,
     audit: Rc<Audit>,
+    local: Option<Arc<LocalTier>>,
     outside: O,
 }
 
@@ -193,8 +205,14 @@ impl<O: Outside> Worker<O> {
             from_outside: 0,
             arrived: 0,
             audit: Rc::default(),
+            local: None,
             outside,
         }
+    }
+
+    /// Gives the Faaslets that it makes from now on state.
+    pub fn set_local(&mut self, local: &Arc<LocalTier>) {
+        self.local = Some(Arc::clone(local));
     }
 
     /// Lets calls reach `function`; a function of the same name gives its name up, and runs on
@@ -317,7 +335,7 @@ impl<O: Outside> Worker<O> {
             if let Some(task) = task.as_ref().filter(|task| task.origin == origin) {
                 let mut desk = task.exchange.desk();
                 desk.cancelled = true;
-                if matches!(desk.phase, Phase::Awaiting(..) | Phase::Sleeping(_)) {
+                if desk.phase.is_waiting() {
                     desk.phase = Phase::Runnable;
                     self.ready.push_back(index as u32);
                 }
@@ -353,10 +371,15 @@ impl<O: Outside> Worker<O> {
     }
 
     fn drop_task(&mut self, task: u32) {
-        if let Some(gone) = self.tasks[task as usize].take()
-            && let Some(at) = gone.timer
-        {
-            self.timers.remove(&(at, Sleeper::Task(task)));
+        if let Some(gone) = self.tasks[task as usize].take() {
+            if let Some(at) = gone.timer {
+                self.timers.remove(&(at, Sleeper::Task(task)));
+            }
+            // A call that a panic ended lets go of what it held now.
+            let exchange = gone.exchange.clone();
+            drop(gone);
+            let state = exchange.desk().leave_state();
+            self.send_state(state);
         }
         self.checks.remove(&task);
         self.vacant.push(task);
@@ -365,7 +388,7 @@ impl<O: Outside> Worker<O> {
     fn new_task(&mut self, number: u32, mode: Mode) -> Option<u32> {
         let warm = self.functions.get_mut(&number)?;
         let slot = Slot::reserve(&self.layout).ok()?;
-        let exchange = Exchange::default();
+        let exchange = Exchange::new(self.local.clone());
         let seat = Seat {
             function: Arc::clone(&warm.function),
             exchange: exchange.clone(),
@@ -413,6 +436,7 @@ impl<O: Outside> Worker<O> {
         let mut desk = task.exchange.desk();
         desk.phase = Phase::Runnable;
         desk.cancelled = false;
+        desk.task = task_of(self.number, index, self.serial);
         desk.call = Some(call);
         drop(desk);
         self.ready.push_back(index);
@@ -435,7 +459,9 @@ impl<O: Outside> Worker<O> {
         let chains = std::mem::take(&mut desk.chains);
         let logs = std::mem::take(&mut desk.logs);
         let answer = desk.answer.take();
+        let state = desk.leave_state();
         drop(desk);
+        self.send_state(state);
         self.leave(index, chains, logs, answer);
         self.settle(index, phase);
     }
@@ -472,8 +498,9 @@ impl<O: Outside> Worker<O> {
         let Some(task) = self.tasks[index as usize].as_mut() else { return };
         match phase {
             Phase::Runnable | Phase::Answered => self.ready.push_back(index),
-            Phase::Awaiting(..) if task.exchange.desk().phase == Phase::Runnable => {}
-            Phase::Awaiting(_, until) | Phase::Sleeping(until) => {
+            Phase::Awaiting(..) | Phase::Waiting(_)
+                if task.exchange.desk().phase == Phase::Runnable => {}
+            Phase::Awaiting(_, until) | Phase::Sleeping(until) | Phase::Waiting(until) => {
                 arm(&mut self.timers, &mut task.timer, Sleeper::Task(index), until);
             }
             Phase::Idle | Phase::Checking => {

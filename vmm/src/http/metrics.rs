@@ -98,10 +98,15 @@ fn functions(registry: &mut Registry, functions: &[FunctionMeasure]) {
 }
 
 fn cells(registry: &mut Registry, cells: &[CellMeasure]) {
-    let gauges: [OfCell; 3] = [
+    let gauges: [OfCell; 6] = [
         ("slots", "Slots that hold an instance", |cell| u64::from(cell.counts.slots)),
         ("slots_idle", "Of these, idle ones", |cell| u64::from(cell.counts.idle)),
         ("calls_queued", "Calls that wait for a slot", |cell| u64::from(cell.counts.queued)),
+        ("state_values", "Values in the local tier", |cell| cell.state.values),
+        ("state_bytes", "Memory of the local tier", |cell| cell.state.bytes),
+        ("state_unpushed_bytes", "Bytes that may not have been pushed", |cell| {
+            cell.state.dirty_bytes
+        }),
     ];
     for (name, help, value) in gauges {
         let family = Family::<Tenant, Gauge>::default();
@@ -111,11 +116,18 @@ fn cells(registry: &mut Registry, cells: &[CellMeasure]) {
         }
         registry.register(name, help, family);
     }
-    let counters: [OfCell; 2] = [
+    let counters: [OfCell; 7] = [
         ("resets", "Resets done by cells that run", |cell| cell.counts.resets),
         ("reset_mismatches", "Sampled resets that differed from the image; must be 0", |cell| {
             cell.counts.mismatches
         }),
+        ("state_pulled_bytes", "Bytes of state that came from owners", |cell| {
+            cell.state.pulled_bytes
+        }),
+        ("state_pushed_bytes", "Bytes of changes that owners took", |cell| cell.state.pushed_bytes),
+        ("state_hits", "Accesses to state that found it on the host", |cell| cell.state.hits),
+        ("state_misses", "Those that had to ask an owner", |cell| cell.state.misses),
+        ("state_lock_waits", "Locks that were not free at once", |cell| cell.state.lock_waits),
     ];
     for (name, help, value) in counters {
         let family = Family::<Tenant, Counter>::default();

@@ -19,6 +19,8 @@ use super::lock::lock;
 use super::{Events, Monitor, StoreError};
 use crate::control::{FolderHead, FunctionHead, Order, SettingsHead};
 
+/// Part of a cell's memory that its values may take on this host.
+const STATE_PART: u64 = 2;
 /// Processes and threads of one cell.
 const CELL_PIDS: u32 = 256;
 
@@ -114,6 +116,8 @@ async fn start(monitor: &Arc<Monitor>, of: &Arc<TenantCell>) -> Result<Arc<CellL
         slots: monitor.config.slots,
         strictness: monitor.config.sandbox,
         group: monitor.groups.cell(tenant),
+        state: monitor.states.begin(tenant),
+        state_bytes: monitor.config.cell_memory_bytes / STATE_PART,
         cgroup: cgroup::Limits {
             cpu_weight: None,
             cpu_quota_millis: limits.cpu_percent.map(|percent| percent * MILLIS_A_PERCENT),

@@ -6,6 +6,7 @@ use super::Monitor;
 use super::link::WorkerCounts;
 use super::state::{DiskCount, TenantCount};
 use super::stats::Snapshot;
+use crate::wire::StateCounts;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +56,8 @@ pub struct CellMeasure {
     pub tenant: String,
     /// Its counts since it started.
     pub counts: WorkerCounts,
+    /// What its local tier has, and has done since it started.
+    pub state: StateCounts,
 }
 
 impl Monitor {
@@ -74,8 +77,9 @@ impl Monitor {
         }));
         for tenant in self.functions.tenants() {
             if let Some(link) = tenant.current() {
-                let (tenant, counts) = (tenant.name.clone(), link.counts());
-                measures.cells.push(CellMeasure { tenant, counts });
+                let (counts, state) = (link.counts(), link.state_counts());
+                let tenant = tenant.name.clone();
+                measures.cells.push(CellMeasure { tenant, counts, state });
             }
             let of_tenant = self.functions.of(&tenant.name);
             measures.functions.extend(of_tenant.iter().map(|deployed| FunctionMeasure {

@@ -252,7 +252,8 @@ impl Monitor {
             look.tick().await;
             for tenant in self.functions.tenants() {
                 let Some(link) = tenant.current() else { continue };
-                if link.idle_for() >= self.config.idle_cell && link.retire() {
+                let idle = self.config.idle_cell;
+                if link.idle_for() >= idle && link.may_forget(idle) && link.retire() {
                     tracing::info!(tenant = tenant.name, pid = link.pid(), "idle cell ended");
                 }
             }

@@ -5,6 +5,7 @@
 //! | [`diff`], [`diff_within`] | local tier, push | writes what differs between base and copy |
 //! | [`apply`] | owner | merges changes into a chunk |
 //! | [`acknowledge`] | local tier, after a push | lets the base take what was sent |
+//! | [`merge_into`] | local tier, merge | merges elements into memory that others write meanwhile |
 //! | [`newer`] | local tier, pull | the chunk as the owner has it, from what it sent |
 //! | [`lay_under`] | local tier, pull | brings it to memory that others write meanwhile |
 //!
@@ -22,7 +23,7 @@ mod number;
 
 pub use find::{absolute, diff, diff_within};
 pub use lay::{Elements, lay_under, newer};
-pub use merge::{acknowledge, apply};
+pub use merge::{acknowledge, apply, merge_into};
 
 #[cfg(test)]
 mod tests;

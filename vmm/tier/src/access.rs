@@ -1,5 +1,6 @@
 //! Reads and writes of a value by copy.
 
+use faaslet_state::delta::merge_into;
 use faaslet_state::{CHUNK_BYTES, Chunk};
 
 use crate::error::TierError;
@@ -84,6 +85,46 @@ impl Value {
             table.len = table.len.max(end);
             Ok(Copied::Bytes(len))
         })
+    }
+
+    /// Merges whole elements into the value at `offset` by its rule, each atomically, piece by
+    /// piece as with [`Value::write_with`].
+    pub fn merge_with(
+        &self,
+        task: Task,
+        offset: u64,
+        len: usize,
+        mut get: impl FnMut(usize, &mut [u8]),
+    ) -> Result<Copied, TierError> {
+        let width = self.spec().element().width();
+        if !offset.is_multiple_of(width) || !(len as u64).is_multiple_of(width) {
+            return Err(self.invalid("expected whole elements: offset and length in their width"));
+        }
+        // Room is all taken before the first element is merged, so that none is merged twice.
+        self.with_room(|table| {
+            let end = self.prepare_write(table, task, offset, len as u64)?;
+            let Some(end) = end else { return Ok(Copied::Absent) };
+            table.len = table.len.max(end);
+            let mut piece = [0; PIECE_BYTES];
+            for at in (0..len).step_by(PIECE_BYTES) {
+                let piece = &mut piece[..PIECE_BYTES.min(len - at)];
+                get(at, piece);
+                self.merge_in(offset + at as u64, piece)?;
+            }
+            Ok(Copied::Bytes(len))
+        })
+    }
+
+    fn merge_in(&self, offset: u64, values: &[u8]) -> Result<(), TierError> {
+        let mut at = 0;
+        while at < values.len() {
+            let here = offset + at as u64;
+            let len = ((CHUNK_BYTES - here % CHUNK_BYTES) as usize).min(values.len() - at);
+            let view = self.memory.view(here, len as u64).map_err(|error| self.system(error))?;
+            merge_into(self.spec(), &view, 0, &values[at..at + len]);
+            at += len;
+        }
+        Ok(())
     }
 
     /// How many bytes can be read; nothing if chunks are absent.

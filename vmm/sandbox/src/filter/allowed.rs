@@ -8,6 +8,10 @@ use super::{Call, Is, Test, call, call_if, int, long};
 
 /// `PAGEMAP_SCAN`: `_IOWR('f', 16, struct pm_scan_arg)`.
 const PAGEMAP_SCAN: u64 = 0xc060_6610;
+/// `_IOWR(0xaa, 0x00, struct uffdio_register)`.
+const UFFDIO_REGISTER: u64 = 0xc020_aa00;
+/// `_IOWR(0xaa, 0x06, struct uffdio_writeprotect)`.
+const UFFDIO_WRITEPROTECT: u64 = 0xc018_aa06;
 
 const WRITE: u64 = libc::PROT_WRITE as u64;
 const EXEC: u64 = libc::PROT_EXEC as u64;
@@ -41,16 +45,8 @@ const fn command(value: i32) -> [Test; 1] {
 
 /// No owner for signals, no leases, no notification, no flags: those reach outside of the
 /// descriptor, flags to whoever else holds the same open file, as the monitor does with a bell.
-const PLAIN_FCNTL: &[&[Test]] = &[
-    &command(libc::F_GETFD),
-    &command(libc::F_SETFD),
-    &command(libc::F_GETFL),
-    &command(libc::F_DUPFD_CLOEXEC),
-    &command(libc::F_GET_SEALS),
-];
-
-/// The same, and sealing of the memory files that a builder makes.
-const BUILDER_FCNTL: &[&[Test]] = &[
+/// Sealing is for memory files: a builder's images, a cell's values.
+const SEALING_FCNTL: &[&[Test]] = &[
     &command(libc::F_GETFD),
     &command(libc::F_SETFD),
     &command(libc::F_GETFL),
@@ -163,11 +159,17 @@ pub(super) const FILES: &[Call] = &[
     call("utimensat", libc::SYS_utimensat),
 ];
 
-/// What a cell has beside.
-pub(super) const CELL: &[Call] = &[call_if("fcntl", libc::SYS_fcntl, PLAIN_FCNTL)];
+/// What a cell has beside: values are memory files, whose pages are watched by a userfaultfd that
+/// it has from before the jail.
+pub(super) const CELL: &[Call] = &[
+    call_if("fcntl", libc::SYS_fcntl, SEALING_FCNTL),
+    call_if("ioctl", libc::SYS_ioctl, &[&[int(1, "cmd", Is::Equal(UFFDIO_REGISTER))]]),
+    call_if("ioctl", libc::SYS_ioctl, &[&[int(1, "cmd", Is::Equal(UFFDIO_WRITEPROTECT))]]),
+    call_if("memfd_create", libc::SYS_memfd_create, PLAIN_MEMFD),
+];
 
 /// What a builder has beside.
 pub(super) const BUILDER: &[Call] = &[
-    call_if("fcntl", libc::SYS_fcntl, BUILDER_FCNTL),
+    call_if("fcntl", libc::SYS_fcntl, SEALING_FCNTL),
     call_if("memfd_create", libc::SYS_memfd_create, PLAIN_MEMFD),
 ];

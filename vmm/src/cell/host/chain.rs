@@ -108,7 +108,7 @@ fn is_entry(caller: &Caller<'_, Host>, func: &Func) -> bool {
 
 /// Writes a call down for the worker and returns its handle.
 fn chain(host: &mut Host, target: Target, ptr: u32, len: u32) -> HostResult {
-    if !host.running.chains {
+    if !host.running.reaches_out {
         return Err(Status::Denied);
     }
     host.memory.range(ptr, len).map_err(|_| Status::Fault)?;

@@ -41,3 +41,15 @@ fn set_size(caller: &mut Caller<'_, Host>) -> wasmtime::Result<()> {
         None => Ok(()),
     }
 }
+
+/// Tells the guest how far its window is in use.
+pub(crate) fn bind_window(mut store: impl AsContextMut<Data = Host>) -> wasmtime::Result<()> {
+    let mut store = store.as_context_mut();
+    let Host { window, slot, .. } = store.data();
+    let (base, end) = (slot.layout().window_base(), slot.window_end());
+    let told = if end > base { end.0 } else { 0 };
+    match *window {
+        Some(window) => window.set(&mut store, Val::I64(told as i64)),
+        None => Ok(()),
+    }
+}

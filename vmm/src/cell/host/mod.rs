@@ -2,11 +2,12 @@
 //!
 //! Each call checks its pointers against the virtual size of the memory, copies in and copies out,
 //! and answers with a status; none traps on a bad argument. `io` is input, output and identity,
-//! `chain` other functions, `wasi` the POSIX side.
+//! `chain` other functions, `state` the tenant's values, `wasi` the POSIX side.
 
 mod chain;
 mod io;
 mod memory;
+mod state;
 mod wasi;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use super::function::Function;
 use super::streams::Streams;
 use super::tables::TableRoom;
 
-pub(crate) use memory::host_grow;
+pub(crate) use memory::{bind_window, host_grow};
 
 /// What a host function gives back to Wasm.
 pub(crate) type HostResult = Result<i32, Status>;
@@ -70,19 +71,33 @@ pub(crate) enum Stage {
 
 /// State of the call that runs now.
 pub(crate) struct Running {
-    pub(crate) chains: bool,
+    /// It may call other functions, and use state.
+    pub(crate) reaches_out: bool,
     pub(crate) call: Call,
     pub(crate) error: Vec<u8>,
     pub(crate) response: ResponseHead,
     pub(crate) next_handle: u32,
     /// Its memory could not grow for lack of room.
     pub(crate) grow_refused: bool,
+    /// What it has of the tenant's state, from its first call for state on.
+    pub(crate) state: Option<Box<state::Held>>,
+    /// Why its last call for state was refused.
+    pub(crate) state_error: String,
 }
 
 impl Running {
-    fn new(chains: bool, call: Call) -> Self {
+    fn new(reaches_out: bool, call: Call) -> Self {
         let (error, response) = (Vec::new(), ResponseHead::default());
-        Self { chains, call, error, response, next_handle: 1, grow_refused: false }
+        Self {
+            reaches_out,
+            call,
+            error,
+            response,
+            next_handle: 1,
+            grow_refused: false,
+            state: None,
+            state_error: String::new(),
+        }
     }
 }
 
@@ -94,6 +109,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     io::bind(&mut linker)?;
     chain::bind(&mut linker)?;
+    state::bind(&mut linker)?;
     wasi::bind(&mut linker)?;
     Ok(linker)
 }

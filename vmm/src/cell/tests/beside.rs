@@ -76,7 +76,7 @@ fn round(worker: &mut Worker<Beside>, inbox: &Inbox) {
             }
             Post::Done(parent, answer) => worker.chained(parent, answer),
             Post::Turn(function) => worker.turn_came(&function),
-            Post::Add(_) | Post::Remove(_) => unreachable!(),
+            Post::Add(_) | Post::Remove(_) | Post::Wake(_) => unreachable!(),
         }
     }
     if !worker.turn() {

@@ -13,6 +13,7 @@ mod resets;
 mod scribble;
 mod sdk;
 mod smith;
+mod state;
 mod window;
 
 use std::collections::VecDeque;

@@ -40,7 +40,7 @@ impl<O: Outside> Worker<O> {
         let Some(Some(task)) = self.tasks.get_mut(index as usize) else { return };
         task.timer = None;
         let mut desk = task.exchange.desk();
-        let (Phase::Awaiting(_, until) | Phase::Sleeping(until)) = desk.phase else { return };
+        let Some(until) = desk.phase.until() else { return };
         if until > now {
             // It has been woken otherwise since, and waits for something else.
             return arm(&mut self.timers, &mut task.timer, Sleeper::Task(index), until);

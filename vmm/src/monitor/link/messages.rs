@@ -68,6 +68,11 @@ impl CellLink {
             ArchivedFromCell::Log { function, call, level } => {
                 self.events.log(&self.tenant, function.to_native(), call, *level, payload);
             }
+            ArchivedFromCell::State { number: ask, deadline_us, request_bytes } => {
+                let (ask, left) = (ask.to_native(), deadline_us.to_native());
+                self.ask_owner(number, ask, left, request_bytes.to_native() as usize, payload)?;
+            }
+            ArchivedFromCell::StateCounts(counts) => self.state.told(counts),
             ArchivedFromCell::Counts { slots, idle, queued, resets, mismatches } => {
                 *lock(&self.workers[number].counts) = WorkerCounts {
                     slots: slots.to_native(),

@@ -10,6 +10,7 @@ mod messages;
 mod orders;
 mod slab;
 mod start;
+mod state;
 mod worker;
 
 use std::sync::Arc;
@@ -30,6 +31,8 @@ use crate::wire::{CallHead, ToCell};
 pub use messages::{CellEvents, ChainOut};
 pub use orders::CellError;
 pub use start::CellSpec;
+use state::StateLink;
+
 pub(super) use worker::NotSent;
 pub use worker::WorkerCounts;
 use worker::{MAX_MESSAGES_AT_ONCE, TellError, WorkerLink};
@@ -44,6 +47,7 @@ pub struct CellLink {
     socket: AsyncSocket,
     orders: AsyncMutex<()>,
     workers: Vec<WorkerLink>,
+    state: StateLink,
     events: Arc<dyn CellEvents>,
     ended: AtomicBool,
     retired: AtomicBool,
@@ -77,6 +81,7 @@ impl CellLink {
             socket: started.socket,
             orders: AsyncMutex::new(()),
             workers,
+            state: StateLink::new(spec.state.clone()),
             events,
             ended: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -282,6 +287,7 @@ impl CellLink {
     fn close(&self, why: &str) {
         self.ended.store(true, Ordering::SeqCst);
         self.closed.notify_waiters();
+        self.state.end(self.pid);
         for caller in self.workers.iter().flat_map(WorkerLink::end) {
             caller.answer(Answer::message(Outcome::Lost, format!("the cell ended: {why}")));
         }

@@ -11,6 +11,7 @@ use faaslet_sandbox::{Spec, Strictness, spawn};
 use super::orders::{CellError, report};
 use crate::cell::process::ROLE;
 use crate::control::{Order, Report};
+use crate::monitor::state::StateSession;
 
 /// Capacity of each ring; larger messages travel in pieces.
 const RING_BYTES: usize = 1 << 20;
@@ -28,6 +29,10 @@ pub struct CellSpec {
     /// Name of its cgroup, the same for each cell of a tenant of this folder, so that a group that
     /// a killed monitor left over is used again.
     pub group: String,
+    /// The session of its local tier.
+    pub state: StateSession,
+    /// Memory that its values may take on this host.
+    pub state_bytes: u64,
     /// What its cgroup may use; none where the machine has no cgroups.
     pub cgroup: cgroup::Limits,
 }
@@ -104,6 +109,7 @@ async fn order_start(
         tenant: spec.tenant.clone(),
         workers: spec.workers as u32,
         slots: spec.slots as u32,
+        state_bytes: spec.state_bytes,
     };
     let failed = |error: &dyn std::fmt::Display| CellError::Start(error.to_string());
     let bytes = serde_json::to_vec(&order).map_err(|error| failed(&error))?;

@@ -1,5 +1,6 @@
 //! Changes merged: by the owner into its chunk, by the sender into its base.
 
+use super::lay::Elements;
 use super::number::{Number, merged, with_number};
 use crate::payload::ChunkChanges;
 use crate::spec::{Rule, Spec};
@@ -21,6 +22,28 @@ pub fn acknowledge(spec: &Spec, base: &mut [u8], changes: &ChunkChanges<'_>) -> 
             true
         }
         rule => with_number!(spec.element(), N => take::<N>(rule, base, changes)),
+    }
+}
+
+/// Merges whole elements into memory that others write meanwhile, each atomically, from `at` on,
+/// a multiple of their width.
+pub fn merge_into(spec: &Spec, local: &impl Elements, at: usize, values: &[u8]) {
+    let rule = spec.rule();
+    with_number!(spec.element(), N => {
+        for (number, value) in values.chunks_exact(N::WIDTH).enumerate() {
+            merge_one(rule, local, at + number * N::WIDTH, N::read(value));
+        }
+    });
+}
+
+fn merge_one<N: Number>(rule: Rule, local: &impl Elements, at: usize, value: N) {
+    let mut here = local.load(N::WIDTH, at);
+    loop {
+        let new = merged(rule, N::from_bits(here), value);
+        match local.compare_exchange(N::WIDTH, at, here, new.bits()) {
+            Ok(()) => return,
+            Err(found) => here = found,
+        }
     }
 }
 

@@ -1,0 +1,57 @@
+//! Versions: those that can be opened, and values that never change.
+
+use std::sync::Arc;
+
+use faaslet_snapshot::guest::GuestMemory;
+use faaslet_state::message::{Body, Reply, SessionId, Stat};
+
+use super::error::Refused;
+use super::held::{Held, OpenVersion, Opened};
+use super::open::{version, version_bytes};
+use super::{Done, check, put};
+
+const VERSION_BYTES: usize = 16;
+
+pub(super) async fn open(
+    held: &mut Held,
+    memory: &GuestMemory,
+    handle: u32,
+    version_ptr: u32,
+) -> Done {
+    let value = held.value(handle)?;
+    let at = version(memory, version_ptr)?;
+    let body = Body::Open { session: SessionId(0), at };
+    let (reply, _) = held.ask_for(value.key(), body, Vec::new()).await?;
+    let Reply::Value(stat) = reply else {
+        return Err(Refused::unexpected(value.key()));
+    };
+    let opened = opened(held, &value, &stat)?;
+    held.keep(opened).map(|handle| handle as i32)
+}
+
+/// The version as a value of its own, in a tier of its own.
+fn opened(held: &Held, value: &Arc<faaslet_tier::Value>, stat: &Stat) -> Result<Opened, Refused> {
+    let tier = held.local.tier_of_version();
+    let (frozen, _) = tier.value(value.key(), stat)?;
+    let version = OpenVersion::new(held, value.key().clone(), stat.version, tier);
+    Ok(Opened { value: frozen, version: Some(Arc::new(version)) })
+}
+
+pub(super) async fn list(
+    held: &mut Held,
+    memory: &GuestMemory,
+    handle: u32,
+    ptr: u32,
+    len: u32,
+) -> Done {
+    let value = held.value(handle)?;
+    check(memory, ptr, len)?;
+    let (reply, _) = held.ask_for(value.key(), Body::Versions, Vec::new()).await?;
+    let Reply::Versions { versions } = reply else {
+        return Err(Refused::unexpected(value.key()));
+    };
+    let fitting = versions.iter().take(len as usize / VERSION_BYTES);
+    let bytes: Vec<u8> = fitting.flat_map(|stat| version_bytes(stat.version)).collect();
+    put(memory, ptr, &bytes)?;
+    Ok(versions.len() as i32)
+}
