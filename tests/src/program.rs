@@ -60,7 +60,6 @@ impl Ran {
     ///
     /// # Panics
     /// When it ended with another status than 0.
-    #[must_use]
     #[track_caller]
     pub fn ok(self) -> Vec<u8> {
         assert_eq!(self.code, Some(0), "expected status 0; standard error: {}", self.err);
@@ -91,7 +90,6 @@ impl Ran {
     ///
     /// # Panics
     /// When it ended with another status.
-    #[must_use]
     #[track_caller]
     pub fn failed(self, code: i32) -> String {
         let found = (self.code, String::from_utf8_lossy(&self.out), &self.err);

@@ -55,7 +55,6 @@ impl Tenant {
     ///
     /// # Panics
     /// When no whole answer comes.
-    #[must_use]
     #[track_caller]
     pub fn ask(&self, method: &str, path: &str, more: &[(&str, &str)], body: &[u8]) -> Answer {
         let answer = self.try_ask(method, path, more, body);

@@ -144,7 +144,8 @@ impl Flags {
     /// The configuration of a monitor over `dir`.
     pub fn config(&self, dir: PathBuf) -> Result<Config, Failure> {
         let mut config = Config::new(dir);
-        for layer in [&self.file()?, self] {
+        let file = self.file()?;
+        for layer in [&file, self] {
             layer.apply(&mut config);
         }
         check(&config)?;

@@ -251,7 +251,7 @@ pub(super) async fn put(
     let query = asked(query)?;
     let spec = query.spec()?;
     let precondition = precondition(&headers)?;
-    let (bytes, _held) = body::whole(body, &headers, MAX_PUT_BYTES, &app.0.bodies).await?;
+    let (bytes, _held) = body::whole(body, &headers, MAX_PUT_BYTES, &app.share(&tenant.0)).await?;
     let place = (query.offset.unwrap_or(0), query.offset.is_none());
     let outside = outside(&app, &tenant);
     let stat = outside.put(&key.0, place, bytes, spec, precondition).await?;
@@ -268,7 +268,8 @@ pub(super) async fn append(
     body: Body,
 ) -> Result<Response, Problem> {
     let spec = asked(query)?.spec()?;
-    let (bytes, _held) = body::whole(body, &headers, WRITE_BYTES as usize, &app.0.bodies).await?;
+    let (bytes, _held) =
+        body::whole(body, &headers, WRITE_BYTES as usize, &app.share(&tenant.0)).await?;
     let outside = outside(&app, &tenant);
     let appended = match outside.append(&key.0, bytes.clone()).await {
         Err(OutsideError::Session { .. }) if is_absent(&outside, &key.0).await => {

@@ -94,6 +94,7 @@ fn deploy(store: &Store, name: &str) -> Result<u64, DeployError> {
         concurrency: 1,
         folders: Vec::new(),
         args: Vec::new(),
+        kept: None,
     };
     store.deploy(&FunctionName::new("acme", name).unwrap(), &deployment, None)
 }
