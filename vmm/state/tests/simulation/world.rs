@@ -405,7 +405,9 @@ impl World {
     fn pause(&mut self, long: Duration) {
         let until = self.now + long;
         let Some(seat) = self.seats.get_mut(&self.current) else { return };
-        seat.paused_until = Some(until);
+        // One that sleeps does not wake for being put to sleep again: another may be on its way to
+        // take over, which it does only where the lease has run out.
+        seat.paused_until = seat.paused_until.max(Some(until));
         let epoch = seat.epoch;
         if long > OWNER_LEASE {
             self.at(OWNER_LEASE, Happens::TakeOver { epoch });

@@ -1,3 +1,5 @@
+//! Changes: applied once, merged, and kept as versions.
+
 use super::*;
 use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::delta;

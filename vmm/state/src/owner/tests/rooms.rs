@@ -1,3 +1,5 @@
+//! Full tables: who is refused, who gets no answer, and what makes room.
+
 use super::*;
 use crate::owner::config::{MAX_GONE, MAX_REFUSED_PER_VALUE, MAX_SESSIONS, SILENT};
 

@@ -1,3 +1,5 @@
+//! Disks that take their time, or refuse.
+
 use super::*;
 
 const APPENDED_BYTES: usize = 1 << 20;
