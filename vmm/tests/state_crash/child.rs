@@ -142,7 +142,11 @@ impl Writer {
                 self.append(&format!("{name}/deleted"), count / 2, count);
                 let stamp = self.stamp(4 * count);
                 let body = Body::Delete { stamp, expected: None, fence: None };
-                self.ask(&name, body, Bytes::new()).unwrap();
+                match self.ask(&name, body, Bytes::new()) {
+                    // Sent again, and it has been made anew meanwhile, without its number yet.
+                    Ok(_) | Err(SessionError::Refused(Failure::Stale)) => {}
+                    Err(error) => panic!("{name}: {error}"),
+                }
             }
         }
     }
