@@ -164,8 +164,9 @@ impl<'a> Monitor<'a> {
     pub fn cell_group(&self, tenant: &str, files: &[&str]) -> Option<String> {
         let names = groups::of(&BTreeSet::from([self.cell(tenant)?]));
         let folders = groups::folders(&names);
-        let paths = folders.iter().flat_map(|folder| files.iter().map(|file| folder.join(file)));
-        paths.filter_map(|path| fs::read_to_string(path).ok()).next()
+        let mut paths =
+            folders.iter().flat_map(|folder| files.iter().map(|file| folder.join(file)));
+        paths.find_map(|path| fs::read_to_string(path).ok())
     }
 
     /// A number that it counts: the one in the line that begins with `name`.

@@ -27,21 +27,21 @@ impl Pair {
         let client = ClientSession::new(now, ClientSettings::default(), b"a token");
         let server = ServerSession::new(now, ServerSettings::default());
         let mut pair = Self { now, client, server };
-        pair.to_server();
+        pair.reach_server();
         assert!(matches!(pair.server.poll_event(), Some(ServerEvent::Hello { .. })));
         pair.server.welcome(now, "the tenant");
-        pair.to_client();
+        pair.reach_client();
         assert!(matches!(pair.client.poll_event(), Some(ClientEvent::Welcome { .. })));
         pair
     }
 
-    fn to_server(&mut self) {
+    fn reach_server(&mut self) {
         while let Some(bytes) = self.client.poll_transmit(self.now) {
             self.server.handle_bytes(self.now, bytes).unwrap();
         }
     }
 
-    fn to_client(&mut self) {
+    fn reach_client(&mut self) {
         while let Some(bytes) = self.server.poll_transmit(self.now) {
             self.client.handle_bytes(self.now, bytes).unwrap();
         }
@@ -52,14 +52,14 @@ impl Pair {
         let request =
             Request { function: "noop", input, mode: Mode::Default, attempt: 1, deadline: None };
         let called = self.client.call(self.now, request).unwrap();
-        self.to_server();
+        self.reach_server();
         let Some(ServerEvent::Call { id, call }) = self.server.poll_event() else {
             panic!("the call did not arrive")
         };
         let reply =
             Reply { outcome: Outcome::Returned, payload: call.input, timings: Timings::default() };
         assert!(self.server.reply(self.now, id, reply));
-        self.to_client();
+        self.reach_client();
         match self.client.poll_event() {
             Some(ClientEvent::Reply { id, reply }) if id == called => reply.payload,
             other => panic!("expected the reply to {called}; found {other:?}"),

@@ -41,8 +41,7 @@ impl Ways {
         let arrivals = Arc::new(Arrivals::default());
         let handler = Arc::clone(&arrivals) as Arc<dyn PeerHandler>;
         let set_up = peer::PeersConfig::default();
-        let peers = Peers::bind(config.listen, config.tls.clone(), set_up, handler)?;
-        peers.set_table(&config.table);
+        let peers = Peers::bind(config.listen, config.tls.clone(), set_up, &config.table, handler)?;
         Ok((Self { peers, names }, Opening(arrivals)))
     }
 

@@ -138,7 +138,7 @@ impl Held {
         let Some(push) = self.local.unfinished(value) else { return Ok(()) };
         let delivered = self.deliver(push).await;
         match delivered {
-            Err(Refused::Status(faaslet_abi::Status::Unknown, _)) | Err(Refused::Stop(_)) => {
+            Err(Refused::Status(faaslet_abi::Status::Unknown, _) | Refused::Stop(_)) => {
                 self.leave_turn();
                 delivered.map(|_| ())
             }

@@ -73,7 +73,7 @@ pub(super) fn guest() -> String {
         );
     }
     text.push_str(
-        r#"(memory 8)
+        r"(memory 8)
         (func $sleep (param $ms i64) (result i32)
           (memory.fill (i32.const 0) (i32.const 0) (i32.const 64))
           (i32.store (i32.const 16) (i32.const 1))
@@ -86,7 +86,7 @@ pub(super) fn guest() -> String {
                 (i32.shl (i32.const 1) (local.get $n)))
             (then (local.set $a (i64.load (i32.wrap_i64 (local.get $a))))))
           (local.get $a))
-        "#,
+        ",
     );
     step(&mut text);
     let _ = writeln!(
