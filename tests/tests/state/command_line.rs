@@ -48,7 +48,7 @@ fn what_differs_between_versions_is_told() {
         let args = [&["--json", "state", "put", "v"], more].concat();
         site.run_with(&args, input).json()["version"].as_str().unwrap().to_owned()
     };
-    let from = version(&[0; 100_000], &[]);
+    let from = version(&vec![0; 100_000], &[]);
     version(b"xyz", &["--offset", "70000"]);
     let to = version(b"a", &["--offset", "5"]);
     let diff = site.run(&["--json", "state", "diff", "v", &from, &to]).json();

@@ -81,7 +81,7 @@ impl LocalTier {
     }
 
     /// A tier for one opened version, which is nobody else's.
-    pub(crate) fn tier_of_version(&self) -> Tier {
+    pub(crate) fn tier_of_version() -> Tier {
         Tier::new(VERSION_BUDGET_BYTES, Tracker::comparing())
     }
 

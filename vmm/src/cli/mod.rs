@@ -78,7 +78,7 @@ enum Command {
     Image(images::Image),
     /// Values that functions share: list, read, write, back up
     #[command(subcommand)]
-    State(state::State),
+    State(Box<state::State>),
     /// Keys of the hosts that share state, for the operator
     #[command(subcommand)]
     Peers(peers::Peers),

@@ -77,7 +77,7 @@ impl Run {
         };
         let baked = bake(&engine, &module, &recipe, false, |_| {})
             .map_err(|error| Failure::new(Code::Refused, error.to_string()))?;
-        let input = self.input(&baked)?;
+        let input = Self::input(&baked)?;
         let direct = Arc::new(Direct::default());
         let command = baked.plan.entry == Kind::Command && self.invoke.is_none();
         let function = self.function(&engine, &module, baked, limits, &direct)?;
@@ -96,7 +96,7 @@ impl Run {
     }
 
     /// A program reads its input itself; a function is given it.
-    fn input(&self, baked: &Baked) -> Result<Vec<u8>, Failure> {
+    fn input(baked: &Baked) -> Result<Vec<u8>, Failure> {
         use std::io::IsTerminal;
         let stdin = std::io::stdin();
         if baked.plan.entry == Kind::Command || stdin.is_terminal() {

@@ -110,11 +110,11 @@ impl Committer {
     }
 
     /// Stores what waits, then `records`, and ends. Nothing may be pushed any more.
-    pub(super) fn finish(&self, records: Batch) -> Option<Result<(), DiskError>> {
+    pub(super) fn finish(&self, records: &Batch) -> Option<Result<(), DiskError>> {
         self.queue.stop();
         let thread = lock(&self.thread).take()?;
         let mut disk = thread.join().ok()?;
-        Some(disk.store(std::iter::once(&records)))
+        Some(disk.store(std::iter::once(records)))
     }
 }
 

@@ -105,7 +105,7 @@ impl States {
         // Each holds on to these states.
         drop(std::mem::take(&mut *lock(&self.outsides)));
         let saved: Batch = self.owner.close(|owner| owner.save().collect());
-        let saved = self.committer.get().and_then(|committer| committer.finish(saved));
+        let saved = self.committer.get().and_then(|committer| committer.finish(&saved));
         if let Some(ways) = &self.ways {
             ways.drain();
         }

@@ -131,7 +131,7 @@ impl States {
         let works = works.into_iter().map(|work| (Arc::clone(self), work));
         let is_outermost = QUEUE.with_borrow_mut(|queue| match queue {
             Some(queue) => {
-                queue.extend(works.into_iter());
+                queue.extend(works);
                 false
             }
             None => {

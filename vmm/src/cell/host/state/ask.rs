@@ -84,7 +84,7 @@ impl Held {
         body: Body,
         payload: Vec<u8>,
     ) -> Result<(Reply, Vec<u8>), Refused> {
-        let replied = self.ask(&key, body, payload).await?;
+        let replied = self.ask(key, body, payload).await?;
         replied.map_err(|error| self.refusal(key, &error))
     }
 
@@ -94,7 +94,7 @@ impl Held {
         if let SessionError::Refused(NotFound | Lost) = error {
             self.wake(self.local.tier().deleted(key));
         }
-        Refused::session(&key, error)
+        Refused::session(key, error)
     }
 
     /// Waits until it is this call's turn to push, pull or change the value, and brings the push

@@ -68,7 +68,7 @@ pub(super) async fn lock(
         && let Some(lock) = held.locks.take(&value, kind)
     {
         held.let_go(&lock)?;
-        if let Some(body) = held.unlock_body(&lock, false) {
+        if let Some(body) = Held::unlock_body(&lock, false) {
             held.tell(value.key(), body);
         }
     }
@@ -97,7 +97,7 @@ pub(super) fn unlock_here(
 pub(super) async fn unlock(held: &mut Held, _: &GuestMemory, handle: u32, number: i32) -> Done {
     let (kind, value) = (kind(number)?, held.value(handle)?);
     let lock = held.locks.take(&value, kind).ok_or_else(|| not_held(&value))?;
-    let body = held.unlock_body(&lock, false);
+    let body = Held::unlock_body(&lock, false);
     let let_go = held.let_go(&lock);
     if let Some(body) = body {
         held.ask_for(value.key(), body, Vec::new()).await?;

@@ -75,7 +75,7 @@ impl Held {
     /// Gives every lock back, as one whose holder did not.
     pub(super) fn abandon_locks(&mut self) {
         for lock in std::mem::take(&mut self.locks.0) {
-            let told = self.unlock_body(&lock, true);
+            let told = Self::unlock_body(&lock, true);
             // What cannot be taken back stays changed, and says so when it is pushed.
             let _ = self.let_go(&lock);
             if let Some(body) = told {
@@ -85,7 +85,7 @@ impl Held {
     }
 
     /// What to tell the owner, if the lock was asked for there.
-    pub(super) fn unlock_body(&self, lock: &HeldLock, abandoned: bool) -> Option<Body> {
+    pub(super) fn unlock_body(lock: &HeldLock, abandoned: bool) -> Option<Body> {
         let stamp = lock.asked?;
         let fence = lock.fence.unwrap_or(Version::NONE);
         // Nobody can have written under one to read, or one that was never granted.

@@ -31,7 +31,7 @@ pub(super) async fn open(
 
 /// The version as a value of its own, in a tier of its own.
 fn opened(held: &Held, value: &Arc<faaslet_tier::Value>, stat: &Stat) -> Result<Opened, Refused> {
-    let tier = held.local.tier_of_version();
+    let tier = crate::cell::local::LocalTier::tier_of_version();
     let (frozen, _) = tier.value(value.key(), stat)?;
     let version = OpenVersion::new(held, value.key().clone(), stat.version, tier);
     Ok(Opened { value: frozen, version: Some(Arc::new(version)) })

@@ -115,7 +115,7 @@ impl Disk {
         let free = rustix::fs::statvfs(&self.path)
             .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         // Deleting must be possible on a disk that is full.
-        if free < MIN_FREE_BYTES && batches.clone().any(|batch| grows(batch)) {
+        if free < MIN_FREE_BYTES && batches.clone().any(grows) {
             return Err(DiskError::Full { path: self.path.clone() });
         }
         let stored = self.transact(|write| batches.try_for_each(|batch| put_all(write, batch)));
