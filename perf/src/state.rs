@@ -53,6 +53,7 @@ impl Outside for Way {
     fn depart(&mut self, departure: Departure, _: usize) -> Option<Departure> {
         Some(departure)
     }
+    fn pass_turn(&mut self, _: u32, _: &Arc<Function>) {}
     fn log(&mut self, _: &Function, _: &[u8; 16], _: LogLine) {}
     fn call_id(&mut self) -> [u8; 16] {
         [0; 16]

@@ -51,7 +51,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the monitor
-    Up(At<up::Up>),
+    Up(Box<At<up::Up>>),
     /// Build, bake and store a function, so that it can be called
     Deploy(deploy::Deploy),
     /// Call a function
@@ -78,7 +78,7 @@ enum Command {
     Image(images::Image),
     /// Values that functions share: list, read, write, back up
     #[command(subcommand)]
-    State(Box<state::State>),
+    State(state::State),
     /// Keys of the hosts that share state, for the operator
     #[command(subcommand)]
     Peers(peers::Peers),
