@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use crate::book::Book;
 use crate::names::fits;
 use crate::{
-    bakes, calls, chain, chain_other, churn, first, fork, live, micro, monitor, open, recognise,
-    state,
+    bakes, calls, chain, chain_other, churn, first, fork, hogwild, live, micro, monitor, open,
+    recognise, state,
 };
 
 /// What is measured together.
@@ -113,6 +113,15 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group { name: "micro", run: micro::run, rows: &["micro.*.*"] },
+    Group {
+        name: "hogwild",
+        run: hogwild::run,
+        rows: &[
+            "hogwild.plain.accuracy|time",
+            "hogwild.replace|sum.1|2|4|8|16.accuracy|time|bytes|memory",
+            "hogwild.redis.whole|ranges.1|2|4|8|16.accuracy|time|bytes|memory",
+        ],
+    },
 ];
 
 impl Group {

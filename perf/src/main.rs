@@ -24,6 +24,7 @@ mod fork;
 mod goals;
 mod groups;
 mod guests;
+mod hogwild;
 mod http;
 mod live;
 mod load;
@@ -62,6 +63,7 @@ fn main() -> Result<()> {
             run(times, groups)
         }
         ["run", groups @ ..] => run(1, groups),
+        [hogwild::WORKER_ROLE] => hogwild::worker_main(),
         ["table"] => table::write(),
         ["list"] => {
             GROUPS.iter().for_each(|group| println!("{}", group.name));
