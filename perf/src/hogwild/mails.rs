@@ -99,11 +99,12 @@ fn fetched() -> Result<PathBuf> {
 }
 
 fn run(dir: &Path, command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .current_dir(dir)
         .output()
-        .with_context(|| format!("cannot run {:?}; install npm and tar", command.get_program()))?;
+        .with_context(|| format!("cannot run {program}; install npm and tar"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{:?} failed: {said}", command.get_program());
+    ensure!(output.status.success(), "{program} failed: {said}");
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
