@@ -96,4 +96,6 @@ mod documents {
     struct Readme;
     #[doc = include_str!("../../README.md")]
     struct Guide;
+    #[doc = include_str!("../../STATE.md")]
+    struct State;
 }
