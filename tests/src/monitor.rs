@@ -268,6 +268,14 @@ pub fn kill_process(pid: u32) {
 /// When there is none.
 pub fn halt_process(pid: u32) {
     signal(pid, Signal::SIGSTOP);
+    let halted = |task: &Path| {
+        let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    };
+    eventually("every thread of it stands still", || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        tasks.flatten().all(|task| halted(&task.path()))
+    });
 }
 
 fn signal(pid: u32, signal: Signal) {

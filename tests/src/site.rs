@@ -56,7 +56,10 @@ impl Site {
         let mut site = Self::new();
         if Uid::effective().is_root() {
             let copy = site.path("faaslet");
-            fs::copy(&site.program, &copy).unwrap();
+            // By another process: a file that this one has open for writing cannot be run, and a
+            // child that another thread starts meanwhile has it open too.
+            let copied = Command::new("cp").arg(&site.program).arg(&copy).status().unwrap();
+            assert!(copied.success(), "cp ended with {copied}");
             chown(site.folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
             (site.program, site.user) = (copy, Some(NOBODY));
         }

@@ -156,7 +156,7 @@ pub enum CallError {
         message: String,
     },
     /// It ran, and the monitor cannot say how it ended.
-    #[error("the call was lost{}", suffix(message))]
+    #[error("the call was lost, and may have run{}", suffix(message))]
     Lost {
         /// More about it, or nothing.
         message: String,

@@ -1,18 +1,22 @@
 //! A server with a handler for tests, and clients of it, over loopback.
 #![allow(dead_code, clippy::unwrap_used)] // Each test file uses its part of it.
 
+use bytes::Bytes;
 use faaslet_net::client::{CallError, Client, ClientConfig, ConnectError};
 use faaslet_net::server::{CallRef, Handler, ReplySink, Server, ServerConfig, Tenant};
 use faaslet_net::{Call, CancelReason, Refusal, Reply, tls};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub(crate) const TOKEN: &str = "correct horse";
 /// Nothing here takes as long, unless it is broken.
 pub(crate) const LONG: Duration = Duration::from_mins(1);
+
+/// What `big` answers a part of: the same bytes each time, so that what a server takes up is its own.
+static BIG: LazyLock<Bytes> = LazyLock::new(|| vec![7; 8 << 20].into());
 
 /// `echo` answers its input, `hold` when the test says so, `big` with as many MiB as its input
 /// has bytes, `fail` and `trap` as they are called, `drop` never.
@@ -39,7 +43,7 @@ impl Handler for Script {
         self.state.lock().unwrap().given += 1;
         match &*call.function {
             "echo" => reply.reply(Reply::returned(call.input)),
-            "big" => reply.reply(Reply::returned(vec![7; call.input.len() << 20])),
+            "big" => reply.reply(Reply::returned(BIG.slice(..call.input.len() << 20))),
             "fail" => reply.reply(Reply::new(faaslet_net::Outcome::Failed, "no such colour")),
             "trap" => reply.reply(Reply::new(faaslet_net::Outcome::Trapped, "unreachable")),
             "drop" => drop(reply),

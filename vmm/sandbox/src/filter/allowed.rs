@@ -55,6 +55,17 @@ const SEALING_FCNTL: &[&[Test]] = &[
     &command(libc::F_ADD_SEALS),
 ];
 
+const fn request(value: u64) -> [Test; 1] {
+    [int(1, "cmd", Is::Equal(value))]
+}
+
+/// Which pages of its own memory are private.
+const BUILDER_IOCTL: &[&[Test]] = &[&request(PAGEMAP_SCAN)];
+
+/// The same, and which pages of values were stored to.
+const CELL_IOCTL: &[&[Test]] =
+    &[&request(PAGEMAP_SCAN), &request(UFFDIO_REGISTER), &request(UFFDIO_WRITEPROTECT)];
+
 /// The name of a thread, the name of a mapping.
 const NAMES: &[&[Test]] = &[
     &[int(0, "option", Is::Equal(libc::PR_SET_NAME as u64))],
@@ -120,7 +131,6 @@ pub(super) const ALWAYS: &[Call] = &[
     call("fsync", libc::SYS_fsync),
     call("ftruncate", libc::SYS_ftruncate),
     call("getdents64", libc::SYS_getdents64),
-    call_if("ioctl", libc::SYS_ioctl, &[&[int(1, "cmd", Is::Equal(PAGEMAP_SCAN))]]),
     call("lseek", libc::SYS_lseek),
     call("pread64", libc::SYS_pread64),
     call("preadv", libc::SYS_preadv),
@@ -163,13 +173,13 @@ pub(super) const FILES: &[Call] = &[
 /// it has from before the jail.
 pub(super) const CELL: &[Call] = &[
     call_if("fcntl", libc::SYS_fcntl, SEALING_FCNTL),
-    call_if("ioctl", libc::SYS_ioctl, &[&[int(1, "cmd", Is::Equal(UFFDIO_REGISTER))]]),
-    call_if("ioctl", libc::SYS_ioctl, &[&[int(1, "cmd", Is::Equal(UFFDIO_WRITEPROTECT))]]),
+    call_if("ioctl", libc::SYS_ioctl, CELL_IOCTL),
     call_if("memfd_create", libc::SYS_memfd_create, PLAIN_MEMFD),
 ];
 
 /// What a builder has beside.
 pub(super) const BUILDER: &[Call] = &[
     call_if("fcntl", libc::SYS_fcntl, SEALING_FCNTL),
+    call_if("ioctl", libc::SYS_ioctl, BUILDER_IOCTL),
     call_if("memfd_create", libc::SYS_memfd_create, PLAIN_MEMFD),
 ];

@@ -4,9 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::{Cgroup, Cgroups, Controller, CreateError, Version, find};
 use super::LIMITS;
+
+/// Tests of this process that move it from group to group go one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The mounted tree, if this user may make groups in it.
 fn tree() -> Option<PathBuf> {
@@ -59,6 +66,7 @@ impl Drop for Running {
 
 #[test]
 fn a_group_holds_its_process_and_goes_when_it_is_empty() {
+    let _alone = alone();
     let Some(tree) = tree() else { return };
     let place = Place::new(&tree, "holds");
     let groups = Cgroups::V2 { base: place.0.clone() };
@@ -81,6 +89,7 @@ fn a_group_holds_its_process_and_goes_when_it_is_empty() {
 
 #[test]
 fn a_tree_without_the_controllers_is_an_error_that_leaves_nothing() {
+    let _alone = alone();
     let Some(tree) = tree() else { return };
     let place = Place::new(&tree, "lacks");
     let offered = fs::read_to_string(place.0.join("cgroup.controllers")).unwrap();
@@ -98,6 +107,7 @@ fn a_tree_without_the_controllers_is_an_error_that_leaves_nothing() {
 
 #[test]
 fn the_monitor_moves_out_of_the_way_of_a_real_controller() {
+    let _alone = alone();
     let Some(tree) = tree() else { return };
     let offered = fs::read_to_string(tree.join("cgroup.controllers")).unwrap();
     let Some(controller) = offered.split_whitespace().next() else {
