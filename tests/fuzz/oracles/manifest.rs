@@ -16,6 +16,13 @@ pub const SEEDS: [&str; 3] = [
      slots = 100\ntimeout = \"250ms\"\nidle-cell = \"1.5h\"\ndrain = \"10s\"\ncell-memory = \"2G\"\n\
      builder-memory = \"512MiB\"\nkeep-versions = 3\ndisk-budget = \"2G\"\n\
      upload-quota = \"1G\"\nlow-latency = true\n",
+state-memory = \"4G\"
+state-memory-per-tenant = \"1G\"
+state-values-per-tenant = 1000
+peers = \"hosts\"
+host = \"one\"
+peer-listen = \"127.0.0.1:7412\"
+peer-keys = \"keys/one\"
     "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
     "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
 ];
