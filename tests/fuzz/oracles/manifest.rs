@@ -15,14 +15,15 @@ pub const SEEDS: [&str; 3] = [
     "listen = \"127.0.0.1:7410\"\nhttp = \"[::1]:7411\"\nhttp-tls = \"0.0.0.0:443\"\nworkers = 2\n\
      slots = 100\ntimeout = \"250ms\"\nidle-cell = \"1.5h\"\ndrain = \"10s\"\ncell-memory = \"2G\"\n\
      builder-memory = \"512MiB\"\nkeep-versions = 3\ndisk-budget = \"2G\"\n\
-     upload-quota = \"1G\"\nlow-latency = true\n",
-state-memory = \"4G\"
-state-memory-per-tenant = \"1G\"
-state-values-per-tenant = 1000
-peers = \"hosts\"
-host = \"one\"
-peer-listen = \"127.0.0.1:7412\"
-peer-keys = \"keys/one\"
+     upload-quota = \"1G\"\n\
+     state-memory = \"4G\"\n\
+     state-memory-per-tenant = \"1G\"\n\
+     state-values-per-tenant = 1000\n\
+     peers = \"hosts\"\n\
+     host = \"one\"\n\
+     peer-listen = \"127.0.0.1:7412\"\n\
+     peer-keys = \"keys/one\"\n\
+     low-latency = true\n",
     "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
     "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
 ];
