@@ -15,8 +15,10 @@ pub const SEEDS: [&str; 3] = [
     "listen = \"127.0.0.1:7410\"\nhttp = \"[::1]:7411\"\nhttp-tls = \"0.0.0.0:443\"\nworkers = 2\n\
      slots = 100\ntimeout = \"250ms\"\nidle-cell = \"1.5h\"\ndrain = \"10s\"\ncell-memory = \"2G\"\n\
      builder-memory = \"512MiB\"\nkeep-versions = 3\ndisk-budget = \"2G\"\n\
-     upload-quota = \"1G\"\nsandbox = \"strict\"\nlow-latency = true\n\
-     log = \"warn,faaslet_vmm=debug\"\nlog-json = true\n",
+     upload-quota = \"1G\"\nstate-memory = \"4G\"\nstate-memory-per-tenant = \"1G\"\n\
+     state-values-per-tenant = 1000\npeers = \"hosts\"\nhost = \"one\"\n\
+     peer-listen = \"127.0.0.1:7412\"\npeer-keys = \"keys/one\"\nsandbox = \"strict\"\n\
+     low-latency = true\nlog = \"warn,faaslet_vmm=debug\"\nlog-json = true\n",
     "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
     "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
 ];

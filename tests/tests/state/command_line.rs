@@ -12,18 +12,18 @@ fn a_value_goes_in_and_out_by_files_and_pipes_and_parts() {
     assert_eq!(site.run(&["state", "get", "a/b"]).ok(), b"hello world");
     assert_eq!(site.run(&["state", "get", "a/b", "--range", "6-"]).ok(), b"world");
     assert_eq!(site.run(&["state", "get", "a/b", "--range", "-3"]).ok(), b"rld");
-    site.run_with(&["state", "put", "a/b", "--offset", "6"], b"there").ok();
-    site.run_with(&["state", "append", "a/b"], b"!").ok();
+    let _ = site.run_with(&["state", "put", "a/b", "--offset", "6"], b"there").ok();
+    let _ = site.run_with(&["state", "append", "a/b"], b"!").ok();
     assert_eq!(site.run(&["state", "get", "a/b"]).ok(), b"hello there!");
-    site.run_with(&["state", "put", "a/b"], b"short").ok();
+    let _ = site.run_with(&["state", "put", "a/b"], b"short").ok();
     assert_eq!(site.run(&["state", "get", "a/b"]).ok(), b"short", "nothing of the longer is left");
     let first = info["version"].as_str().unwrap();
     assert_eq!(site.run(&["state", "get", "a/b", "--version", first]).ok(), b"hello world");
     let versions = site.run(&["--json", "state", "versions", "a/b"]).json();
     assert!(versions.as_array().unwrap().len() >= 4, "{versions}");
-    site.run(&["state", "rm", "a/b", "--if-version", first]).failed(4);
-    site.run(&["state", "rm", "a/b"]).ok();
-    site.run(&["state", "get", "a/b"]).failed(4);
+    let _ = site.run(&["state", "rm", "a/b", "--if-version", first]).failed(4);
+    let _ = site.run(&["state", "rm", "a/b"]).ok();
+    let _ = site.run(&["state", "get", "a/b"]).failed(4);
     monitor.stop();
 }
 
@@ -33,9 +33,9 @@ fn a_long_value_is_the_same_after_the_way_in_and_out() {
     let monitor = site.up();
     let content: Vec<u8> = (0..20_000_003_u32).map(|at| (at % 251) as u8).collect();
     let file = site.file("long", &content);
-    site.run(&["state", "put", "long", file.to_str().unwrap()]).ok();
+    let _ = site.run(&["state", "put", "long", file.to_str().unwrap()]).ok();
     let out = site.path("out");
-    site.run(&["state", "get", "long", "--out", out.to_str().unwrap()]).ok();
+    let _ = site.run(&["state", "get", "long", "--out", out.to_str().unwrap()]).ok();
     assert!(std::fs::read(out).unwrap() == content);
     monitor.stop();
 }
@@ -64,15 +64,15 @@ fn what_differs_between_versions_is_told() {
 fn durable_values_go_to_another_monitor_by_a_file_that_is_checked() {
     let (site, other) = (Site::new(), Site::new());
     let monitor = site.up();
-    site.run_with(&["state", "put", "text", "--durable"], b"content").ok();
-    site.run_with(&["state", "put", "empty", "--durable"], b"").ok();
+    let _ = site.run_with(&["state", "put", "text", "--durable"], b"content").ok();
+    let _ = site.run_with(&["state", "put", "empty", "--durable"], b"").ok();
     let sum = ["state", "put", "sum", "--durable", "--element", "i64", "--rule", "min"];
-    site.run_with(&sum, &5_i64.to_le_bytes()).ok();
-    site.run_with(&["state", "put", "passing"], b"in memory").ok();
+    let _ = site.run_with(&sum, &5_i64.to_le_bytes()).ok();
+    let _ = site.run_with(&["state", "put", "passing"], b"in memory").ok();
     let file = site.path("values");
     let file = file.to_str().unwrap();
     assert_eq!(site.run(&["--json", "state", "export", file]).json()["values"], 3);
-    site.run(&["state", "export", file]).failed(7);
+    let _ = site.run(&["state", "export", file]).failed(7);
     monitor.stop();
 
     let monitor = other.up();
@@ -82,9 +82,9 @@ fn durable_values_go_to_another_monitor_by_a_file_that_is_checked() {
     assert_eq!(other.run(&["state", "get", "sum"]).ok(), 5_i64.to_le_bytes());
     let info = other.run(&["--json", "state", "stat", "sum"]).json();
     assert_eq!((info["element"].as_str(), info["rule"].as_str()), (Some("i64"), Some("min")));
-    other.run(&["state", "get", "passing"]).failed(4);
-    other.run(&["state", "import", file]).failed(4);
-    other.run(&["state", "import", file, "--replace"]).ok();
+    let _ = other.run(&["state", "get", "passing"]).failed(4);
+    let _ = other.run(&["state", "import", file]).failed(4);
+    let _ = other.run(&["state", "import", file, "--replace"]).ok();
     let mut bytes = std::fs::read(file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -99,8 +99,8 @@ fn durable_values_go_to_another_monitor_by_a_file_that_is_checked() {
 fn values_in_memory_outlive_an_end_in_good_order_and_are_lost_by_name_after_another() {
     let site = Site::new();
     let monitor = site.up();
-    site.run_with(&["state", "put", "m"], b"memory").ok();
-    site.run_with(&["state", "put", "d", "--durable"], b"durable").ok();
+    let _ = site.run_with(&["state", "put", "m"], b"memory").ok();
+    let _ = site.run_with(&["state", "put", "d", "--durable"], b"durable").ok();
     monitor.stop();
     let monitor = site.up();
     assert_eq!(site.run(&["state", "get", "m"]).ok(), b"memory");
@@ -111,7 +111,7 @@ fn values_in_memory_outlive_an_end_in_good_order_and_are_lost_by_name_after_anot
     assert_eq!(site.run(&["state", "get", "d"]).ok(), b"durable");
     let listed = site.run(&["state", "ls"]).text();
     assert!(listed.contains("lost"), "{listed}");
-    site.run_with(&["state", "put", "m"], b"anew").ok();
+    let _ = site.run_with(&["state", "put", "m"], b"anew").ok();
     assert_eq!(site.run(&["state", "get", "m"]).ok(), b"anew");
     monitor.stop();
 }
@@ -120,11 +120,11 @@ fn values_in_memory_outlive_an_end_in_good_order_and_are_lost_by_name_after_anot
 fn a_watch_tells_versions_as_they_come() {
     let site = Site::new();
     let monitor = site.up();
-    site.run_with(&["state", "put", "w"], b"1").ok();
+    let _ = site.run_with(&["state", "put", "w"], b"1").ok();
     let watch = std::thread::scope(|scope| {
         let watch = scope.spawn(|| site.run(&["--json", "state", "watch", "w", "--count", "2"]));
         while !watch.is_finished() {
-            site.run_with(&["state", "append", "w"], b"+").ok();
+            let _ = site.run_with(&["state", "append", "w"], b"+").ok();
         }
         watch.join().unwrap()
     });

@@ -20,7 +20,7 @@ impl Hosts {
         let text = format!("# name address\none {one}\ntwo {two}\n");
         let list = sites[0].file("hosts", text.as_bytes()).to_str().unwrap().to_owned();
         let keys = sites[0].path("keys").to_str().unwrap().to_owned();
-        sites[0].run(&["peers", "init", &list, &keys]).ok();
+        let _ = sites[0].run(&["peers", "init", &list, &keys]).ok();
         Self { sites, list, keys }
     }
 

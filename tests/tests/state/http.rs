@@ -45,7 +45,7 @@ fn what_cannot_be_is_refused_by_kind() {
     assert_eq!(full.problem(), "refused");
     assert!(full.text().contains("bytes of the tenant's values"), "{}", full.text());
     assert_eq!(tenant.get("/v1/state/k?version=one").status, 400);
-    tenant.ask("PUT", "/v1/state/s?rule=sum&element=i64", &[], &[0; 8]);
+    let _ = tenant.ask("PUT", "/v1/state/s?rule=sum&element=i64", &[], &[0; 8]);
     assert_eq!(tenant.ask("PUT", "/v1/state/s", &[], &[1; 8]).problem(), "refused");
     monitor.stop();
 }

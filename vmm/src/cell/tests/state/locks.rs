@@ -32,7 +32,7 @@ impl Script {
         let (_, place) = self.read(value, 0, 8);
         let old = self.step("load", &[place.at.into()]);
         let new = self.step("sum", &[old.into(), 1.into()]);
-        self.step("sleep", &[0.into()]);
+        self.step("sleep", &[1.into()]);
         self.step("store", &[place.at.into(), new.into()]);
         let arguments = [value.into(), 0.into(), place.at.into(), place.len.into()];
         self.step("write", &arguments);

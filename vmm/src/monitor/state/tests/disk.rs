@@ -190,6 +190,8 @@ fn a_file_with_any_byte_flipped_or_its_end_cut_is_never_served_wrong() {
     make_as(&session, "v", Durability::Durable);
     let body = Body::Append { stamp: stamp(2), fence: None };
     ask_with(&session, "v", body, content.clone()).unwrap();
+    // Nothing writes to the file any more.
+    states.stop().unwrap();
     drop((session, states));
     let whole = fs::read(dir.path().join(STATE_FILE)).unwrap();
     let (mut served, mut refused) = (0, 0);
