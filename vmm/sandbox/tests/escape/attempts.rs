@@ -35,9 +35,6 @@ const F_SETSIG: u64 = 10;
 
 const HERE: u64 = c::AT_FDCWD as u64;
 
-/// What a builder is for: it makes sealed memory files.
-pub(crate) const BUILDERS_MAY: &[&str] = &["memfd_create", "seal an image"];
-
 type Act = fn(&Ground) -> Outcome;
 
 /// Must succeed outside of the jail.
@@ -294,17 +291,14 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
         plain(c::SYS_linkat, [g.image, text(c""), g.granted, text(c"named"), empty])
     }),
     inside("truncate an image", Refused, |g| plain(c::SYS_ftruncate, [g.image, 0])),
-    both("seal an image", Refused, |g| {
-        // Outside, a descriptor for reading only is refused too: make one for writing.
-        match raw(c::SYS_memfd_create, [text(c"m"), u64::from(c::MFD_ALLOW_SEALING)]) {
-            Err(_) => plain(c::SYS_fcntl, [g.image, c::F_ADD_SEALS as u64, 1]),
-            Ok(fd) => plain(c::SYS_fcntl, [fd, c::F_ADD_SEALS as u64, 1]),
-        }
-    }),
+    // Both make memory files of their own and seal them: values, images.
+    inside("seal an image", Refused, |g| plain(c::SYS_fcntl, [g.image, c::F_ADD_SEALS as u64, 1])),
     both("change the mode of an image", Refused, |g| plain(c::SYS_fchmod, [g.image, 0o777])),
     // Descriptors.
     both("find a descriptor that was left open", Refused, find_descriptor),
-    both("memfd_create", Refused, |_| plain(c::SYS_memfd_create, [text(c"m"), 0])),
+    both("make a memory file of huge pages", Refused, |_| {
+        plain(c::SYS_memfd_create, [text(c"m"), u64::from(c::MFD_HUGETLB)])
+    }),
     inside("read physical addresses in the page map", Refused, read_frame),
     both("let the monitor hang in a read of the bell", Refused, |g| {
         plain(c::SYS_fcntl, [g.bell, c::F_SETFL as u64, 0])
