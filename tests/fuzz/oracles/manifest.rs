@@ -62,6 +62,19 @@ fn write(settings: &Settings) -> String {
     put("cell-memory", settings.cell_memory.map(|bytes| quoted(bytes.to_string())));
     put("builder-memory", settings.builder_memory.map(|bytes| quoted(bytes.to_string())));
     put("keep-versions", settings.keep_versions.map(|count| count.to_string()));
+    put("state-memory", settings.state_memory.map(|bytes| quoted(bytes.to_string())));
+    let per_tenant = settings.state_memory_per_tenant;
+    put("state-memory-per-tenant", per_tenant.map(|bytes| quoted(bytes.to_string())));
+    let values = settings.state_values_per_tenant;
+    put("state-values-per-tenant", values.map(|count| count.to_string()));
+    let path = |path: &Option<std::path::PathBuf>| {
+        let text = path.as_ref()?.to_string_lossy().into_owned();
+        Some(toml::Value::from(text).to_string())
+    };
+    put("peers", path(&settings.peers));
+    put("host", settings.host.clone().map(|host| toml::Value::from(host).to_string()));
+    put("peer-listen", settings.peer_listen.map(|at| quoted(at.to_string())));
+    put("peer-keys", path(&settings.peer_keys));
     put("sandbox", settings.sandbox.map(|sandbox| quoted(sandbox.word().to_owned())));
     put("disk-budget", settings.disk_budget.map(|bytes| quoted(bytes.to_string())));
     put("upload-quota", settings.upload_quota.map(|bytes| quoted(bytes.to_string())));

@@ -136,7 +136,9 @@ impl CellLink {
                 () = closed => return,
                 _ = every.tick() => {}
             }
-            if self.in_flight() > 0 && self.end_late() {
+            // A caller that gave up first is no reason to take a silent cell for a good one.
+            let owes = self.workers.iter().any(WorkerLink::owes_too_long);
+            if owes || self.in_flight() > 0 && self.end_late() {
                 tracing::error!(
                     tenant = self.tenant,
                     pid = self.pid,
@@ -241,6 +243,7 @@ impl CellLink {
     /// Answers a call in its worker's place, as nobody waits for it any more, and tells the worker.
     pub(super) fn cancel(&self, key: CallKey) {
         let Some(caller) = self.workers[key.worker].take(key.number) else { return };
+        self.workers[key.worker].owes();
         self.tell(key.worker, &ToCell::Cancel { number: key.number }, &[]);
         caller.refuse(Refusal::Cancelled, "the caller has gone");
     }

@@ -47,6 +47,8 @@ pub(super) struct WorkerLink {
     started: Instant,
     /// When it said something last, after `started`.
     heard_ms: AtomicU64,
+    /// When it came to owe an answer that nobody waits for, since `started`; 0 when it owes none.
+    owes_ms: AtomicU64,
     pub(super) counts: Mutex<WorkerCounts>,
     /// Idle slots by function, as it told them last.
     pub(super) warm: Mutex<Vec<Warm>>,
@@ -100,6 +102,7 @@ impl WorkerLink {
             in_flight: AtomicUsize::new(0),
             started: Instant::now(),
             heard_ms: AtomicU64::new(0),
+            owes_ms: AtomicU64::new(0),
             counts: Mutex::default(),
             warm: Mutex::default(),
         }
@@ -183,6 +186,26 @@ impl WorkerLink {
         let heard = self.started + Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
         let silent = late.iter().any(|waiting| heard + ANSWER_MARGIN < waiting.until);
         (late.into_iter().map(|waiting| waiting.caller).collect(), silent)
+    }
+
+    /// A call was taken out that the worker still owes an answer to: it says one soon, if it can.
+    pub(super) fn owes(&self) {
+        let now = self.started.elapsed().as_millis() as u64;
+        // An older debt is not put off by a newer one.
+        let _ = self.owes_ms.compare_exchange(0, now.max(1), Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// Whether it has said nothing at all since it came to owe an answer, for too long.
+    pub(super) fn owes_too_long(&self) -> bool {
+        let since = self.owes_ms.load(Ordering::Relaxed);
+        if since == 0 {
+            return false;
+        }
+        if self.heard_ms.load(Ordering::Relaxed) >= since {
+            self.owes_ms.store(0, Ordering::Relaxed);
+            return false;
+        }
+        self.started.elapsed() > Duration::from_millis(since) + ANSWER_MARGIN
     }
 
     /// Sends nothing from now on, if nothing waits; otherwise it says no.
