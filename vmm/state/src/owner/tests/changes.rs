@@ -152,3 +152,15 @@ fn a_value_made_twice_is_one_if_it_is_asked_for_alike() {
     };
     assert_eq!(found.durability(), Durability::Memory);
 }
+
+#[test]
+fn that_a_value_is_there_is_said_in_any_order() {
+    let mut desk = Desk::of(1);
+    let made = desk.create(Durability::Memory, false);
+    let Reply::Value(stat) = made else { panic!("{made:?}") };
+    let late = desk.stamp(SESSION);
+    desk.append(b"x");
+    let create = Body::Create { spec: stat.spec, renew: false, stamp: late };
+    let (reply, _) = desk.ask(create, &[]);
+    assert!(matches!(reply, Reply::Value(now) if now.len == 1), "{reply:?}");
+}

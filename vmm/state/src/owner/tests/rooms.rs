@@ -77,7 +77,10 @@ fn an_owner_knows_so_many_sessions_and_forgets_the_silent_ones() {
     let create = |desk: &mut Desk, session: usize| {
         let stamp = Stamp { session: SessionId(1000 + session as u128), sequence: 1 };
         let key = (session / MAX_SESSIONS_PER_VALUE).to_string();
-        let body = Body::Create { spec, renew: false, stamp };
+        let body = match session % MAX_SESSIONS_PER_VALUE {
+            0 => Body::Create { spec, renew: false, stamp },
+            _ => Body::Resize { stamp, expected: None, fence: None, len: 1 },
+        };
         let request = Request { tenant: "t".into(), key, epoch: desk.epoch, body };
         desk.owner.handle_request(desk.now, &Asked::from(&request), &[], 7);
         let outputs: Vec<_> = std::iter::from_fn(|| desk.owner.poll_output(desk.now)).collect();
