@@ -180,10 +180,10 @@ impl New {
         let folder = made.map_err(|error| Failure::new(Code::Local, error.to_string()))?;
         context.output.show(&json!({ "folder": folder }), || {
             format!(
-                "{} is a project; next:\n  faaslet deploy {}\n  faaslet call {} --data '...'",
+                "{} is a project; next:\n  faaslet deploy {name}\n  faaslet call {name} --data '{}'",
                 folder.display(),
-                self.name,
-                self.name
+                self.lang.example_input(),
+                name = self.name,
             )
         })
     }

@@ -25,6 +25,16 @@ pub enum Lang {
     C,
 }
 
+impl Lang {
+    /// Input that the function of its template takes.
+    pub fn example_input(self) -> &'static str {
+        match self {
+            Self::Rust => r#"{"name": "Ada"}"#,
+            Self::C => "Ada",
+        }
+    }
+}
+
 /// Why there is no new project.
 #[derive(Debug, thiserror::Error)]
 pub enum NewError {

@@ -16,6 +16,7 @@ use super::client::Address;
 use super::config::Flags;
 use super::exit::{Code, Failure};
 use super::logging;
+use super::new::Lang;
 use super::output::write_all;
 use crate::http::{self, HttpServer};
 use crate::monitor::{ADDRESS_FILE, Monitor};
@@ -54,7 +55,7 @@ impl Up {
         let running = Running::start(config)?;
         // Compiler settings and keys are read once; where it fails, their code stays in memory.
         let _ = faaslet_sandbox::release_code();
-        running.greet(context.output.json)?;
+        running.greet(context)?;
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         end.wait();
@@ -80,23 +81,28 @@ impl Running {
         Ok(Self { monitor, quic, http, address })
     }
 
-    fn greet(&self, json: bool) -> Result<(), Failure> {
+    fn greet(&self, context: &Context) -> Result<(), Failure> {
         let address = &self.address.address;
-        if json {
+        if context.output.json {
             let text = serde_json::to_string(address)
                 .map_err(|error| Failure::local("cannot show the addresses", error))?;
             return write_all(&format!("{text}\n"));
         }
         let dir = self.monitor.config.dir.display();
         let tls = address.https.map(|at| format!("\n  HTTPS  https://{at}")).unwrap_or_default();
+        // A folder that was named here has to be named there.
+        let named = context.target.dir.as_ref().and_then(|dir| fs::canonicalize(dir).ok());
+        let named = named.map(|dir| format!("export FAASLET_DIR={}\n  ", dir.display()));
         write_all(&format!(
             "faaslet {} listens\n  QUIC   {}\n  HTTP   http://{}{tls}\n  folder {dir}\n\n\
-             Next, in another terminal:\n  \
+             Next, in another terminal:\n  {}\
              faaslet new --lang rust hello && faaslet deploy hello\n  \
-             faaslet call hello --data world\n",
+             faaslet call hello --data '{}'\n",
             env!("CARGO_PKG_VERSION"),
             address.quic,
             address.http,
+            named.unwrap_or_default(),
+            Lang::Rust.example_input(),
         ))
     }
 
