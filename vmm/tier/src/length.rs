@@ -93,6 +93,7 @@ impl Value {
             let keep = (from.max(chunk.start()) - chunk.start()) as usize;
             let used = table.used(chunk);
             let entry = table.entry_mut(chunk);
+            entry.mixed = true;
             match &mut entry.base {
                 Some(base) => {
                     let mut newer = base.clone();
@@ -106,7 +107,8 @@ impl Value {
         Ok(())
     }
 
-    /// Makes zeros of `from..to`, in bases too; whole chunks that nobody has mapped go.
+    /// Makes zeros of `from..to`, in bases too; whole chunks that nobody has mapped go. What is left
+    /// of a chunk is of no version any more, so the next pull brings it whole.
     fn cut(&self, table: &mut Table, from: u64, to: u64) -> Result<(), TierError> {
         for chunk in present_between(table, from, to) {
             let view = self.chunk(table, chunk)?;
@@ -116,7 +118,9 @@ impl Value {
                 continue;
             }
             view.part(keep, view.len() - keep).zero();
-            if let Some(base) = &mut table.entry_mut(chunk).base {
+            let entry = table.entry_mut(chunk);
+            entry.mixed = true;
+            if let Some(base) = &mut entry.base {
                 base[keep..].fill(0);
             }
         }

@@ -95,8 +95,9 @@ impl Value {
                 return Err(self.invalid("expected one push or pull at a time").into());
             }
             self.check_bodies(table, &chunks)?;
-            self.take_absent(table, ranges)?;
+            // What is behind the owner's end by now needs no room: it is not here afterwards.
             self.see(table, pulled.version, pulled.len)?;
+            self.take_absent(table, ranges)?;
             for chunk in &chunks {
                 self.install_one(table, chunk)?;
             }
@@ -161,20 +162,21 @@ impl Value {
 
     /// Takes the room that absent chunks need, all at once.
     fn take_absent(&self, table: &mut Table, ranges: &[PullRange]) -> Result<(), Short> {
-        let absent = |table: &Table, chunk| !table.entry(chunk).is_some_and(|entry| entry.present);
+        let absent = |chunk: &Chunk| table.standing(*chunk) == Standing::Absent;
         let chunks = ranges.iter().flat_map(|range| chunks(range).iter());
-        let cost =
-            chunks.filter(|&chunk| absent(table, chunk)).map(|chunk| table.cost(chunk)).sum();
+        let cost = chunks.filter(absent).map(|chunk| table.cost(chunk)).sum();
         self.take(table, cost)
     }
 
     fn install_one(&self, table: &mut Table, pulled: &PulledChunk<'_>) -> Result<(), TierError> {
         let (chunk, len, used) =
             (pulled.chunk, table.chunk_len(pulled.chunk), table.used(pulled.chunk));
+        // A late answer may be of a version that was longer than the value is by now.
+        let end = table.owner_len.saturating_sub(chunk.start()).min(len as u64) as usize;
         let entry = table.entry_mut(chunk);
         if !entry.present {
             if let Body::Whole(bytes) = pulled.body {
-                let put = self.memory.put(chunk.start(), bytes);
+                let put = self.memory.put(chunk.start(), &bytes[..bytes.len().min(end)]);
                 return put.map_err(|error| self.system(error));
             }
             return Ok(());
@@ -187,7 +189,8 @@ impl Value {
         let view = view.map_err(|error| self.system(error))?;
         match &mut entry.base {
             Some(base) => {
-                let newer = newer(base, pulled.body, len);
+                let mut newer = newer(base, pulled.body, len);
+                newer[end..].fill(0);
                 // What is not in use is no element: a last one may be in use in part.
                 lay_under(self.spec(), &view, &mut base[..used], &newer[..used]);
                 base[used..].copy_from_slice(&newer[used..]);
@@ -195,7 +198,9 @@ impl Value {
             None => {
                 let mut here = vec![0; len];
                 view.read(&mut here);
-                view.write(&newer(&here, pulled.body, len));
+                let mut newer = newer(&here, pulled.body, len);
+                newer[end..].fill(0);
+                view.write(&newer);
             }
         }
         Ok(())
@@ -209,6 +214,9 @@ impl Value {
             chunks(range).iter().map(move |chunk| (chunk, since))
         };
         for (chunk, since) in ranges.iter().flat_map(all) {
+            if table.standing(chunk) == Standing::Zeros {
+                continue;
+            }
             let entry = table.entry_mut(chunk);
             entry.touch(now);
             // A mixed one was asked for before it was: it needs another pull.

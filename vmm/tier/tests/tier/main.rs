@@ -8,6 +8,7 @@ mod lengths;
 mod locks;
 mod model;
 mod owner;
+mod resizes;
 mod storm;
 mod values;
 mod waits;
