@@ -34,13 +34,15 @@ impl Value {
         self.check_length(len)?;
         let mut table = self.table_mut();
         self.clear_behind(&table, len)?;
-        let (old, shorter) = (table.len, len < table.len);
-        if shorter {
-            table.len = len;
+        if len < table.len {
+            let old = std::mem::replace(&mut table.len, len);
             self.cut(&mut table, len, old)?;
         }
-        (table.len, table.owner_len) = (len, len);
-        table.version = table.version.max(version);
+        // A later version may have been seen before this answer came: its length stands.
+        if version >= table.version {
+            (table.version, table.owner_len) = (version, len);
+        }
+        table.len = table.owner_len;
         Ok(())
     }
 

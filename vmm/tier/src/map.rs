@@ -12,7 +12,7 @@ use crate::error::TierError;
 use crate::sys::{Access, PAGE_BYTES};
 use crate::table::{Standing, Table, pages_within};
 use crate::task::{Task, Wake};
-use crate::value::Value;
+use crate::value::{MAX_ROUNDS_OF_EVICTION, Value};
 
 /// Most mappings of a value at a time.
 pub const MAX_MAPS: usize = 4096;
@@ -58,17 +58,21 @@ impl Value {
         len: u64,
         mode: MapMode,
     ) -> Result<MapId, TierError> {
-        let (id, chunks) = self.count(task, offset, len, mode)?;
-        if mode == MapMode::Write {
-            for chunk in chunks.iter() {
-                if let Err(error) = self.with_room(|table| self.make_base(table, chunk)) {
-                    // Nobody else saw it, so nobody waits for its end but who waits for all.
-                    let Wake(_) = self.unmapped(id);
-                    return Err(error);
-                }
+        for _ in 0..MAX_ROUNDS_OF_EVICTION {
+            if mode == MapMode::Write {
+                self.make_bases(task, offset, len)?;
+            }
+            if let Some(id) = self.count(task, offset, len, mode)? {
+                return Ok(id);
             }
         }
-        Ok(id)
+        Err(self.no_room(0))
+    }
+
+    /// Makes the chunks of a mapping ones that may be written.
+    fn make_bases(&self, task: Task, offset: u64, len: u64) -> Result<(), TierError> {
+        let chunks = self.mappable(&self.table(), task, offset, len, MapMode::Write)?;
+        chunks.iter().try_for_each(|chunk| self.with_room(|table| self.make_base(table, chunk)))
     }
 
     /// Tells where the page of `offset` was mapped, before the function runs again.
@@ -145,7 +149,7 @@ impl Value {
             let (start, end) = (map.range.start + bytes.start, map.range.start + bytes.end);
             let chunks = ChunkRange::covering(start, end - start);
             for chunk in chunks.iter().flat_map(|chunks| chunks.iter()) {
-                table.mark_written(chunk, pages_within(chunk, start, end));
+                table.mark(chunk, pages_within(chunk, start, end));
             }
         };
         match map.place.as_ref().filter(|_| map.watched) {
@@ -157,29 +161,23 @@ impl Value {
         }
     }
 
-    /// Checks and counts; from then on the chunks are not evicted.
+    /// Counts a mapping, whose chunks are not evicted from then on; none if one of them lost its
+    /// base since it was made.
     fn count(
         &self,
         task: Task,
         offset: u64,
         len: u64,
         mode: MapMode,
-    ) -> Result<(MapId, ChunkRange), TierError> {
+    ) -> Result<Option<MapId>, TierError> {
         let mut table = self.table_mut();
-        self.check_there(&table)?;
-        let chunks = self.chunks(offset, len, table.len)?;
-        if len == 0 {
-            return Err(self.invalid("expected at least one byte to map; found none"));
-        }
-        if mode == MapMode::Write {
-            self.check_not_locked(&table, task)?;
-        }
+        let chunks = self.mappable(&table, task, offset, len, mode)?;
         if table.maps.maps.len() >= MAX_MAPS {
             return Err(self.too_many("mappings", MAX_MAPS));
         }
-        let absent = |chunk: &Chunk| table.standing(*chunk) == Standing::Absent;
-        if let Some(chunk) = chunks.iter().find(absent) {
-            return Err(self.absent(chunk));
+        let has_base = |chunk: Chunk| table.entry(chunk).is_some_and(|entry| entry.base.is_some());
+        if mode == MapMode::Write && !chunks.iter().all(has_base) {
+            return Ok(None);
         }
         let now = self.budget.now();
         for chunk in chunks.iter() {
@@ -189,7 +187,31 @@ impl Value {
             entry.touch(now);
         }
         let pages = offset - offset % PAGE_BYTES..(offset + len).next_multiple_of(PAGE_BYTES);
-        Ok((table.maps.add(task, mode, pages), chunks))
+        Ok(Some(table.maps.add(task, mode, pages)))
+    }
+
+    /// The chunks of a range that may be mapped like this.
+    fn mappable(
+        &self,
+        table: &Table,
+        task: Task,
+        offset: u64,
+        len: u64,
+        mode: MapMode,
+    ) -> Result<ChunkRange, TierError> {
+        self.check_there(table)?;
+        let chunks = self.chunks(offset, len, table.len)?;
+        if len == 0 {
+            return Err(self.invalid("expected at least one byte to map; found none"));
+        }
+        if mode == MapMode::Write {
+            self.check_not_locked(table, task)?;
+        }
+        let absent = |chunk: &Chunk| table.standing(*chunk) == Standing::Absent;
+        match chunks.iter().find(absent) {
+            Some(chunk) => Err(self.absent(chunk)),
+            None => Ok(chunks),
+        }
     }
 }
 

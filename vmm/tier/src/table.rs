@@ -179,20 +179,12 @@ impl Table {
         }
     }
 
-    /// Marks pages of a chunk that has a base.
+    /// Marks pages of a chunk, unless it has no base: it was cut off, and what was stored there is
+    /// nothing any more.
     pub(crate) fn mark(&mut self, chunk: Chunk, pages: u16) {
-        if pages != 0 {
-            let entry = self.entry_mut(chunk);
-            debug_assert!(entry.base.is_some(), "{chunk:?} is dirty without a base");
-            entry.dirty |= pages;
+        if pages != 0 && self.entry(chunk).is_some_and(|entry| entry.base.is_some()) {
+            self.entry_mut(chunk).dirty |= pages;
             self.dirty.insert(chunk.0);
-        }
-    }
-
-    /// Marks pages that were stored to through a mapping, unless it ends before it had a base.
-    pub(crate) fn mark_written(&mut self, chunk: Chunk, pages: u16) {
-        if self.entry(chunk).is_some_and(|entry| entry.base.is_some()) {
-            self.mark(chunk, pages);
         }
     }
 

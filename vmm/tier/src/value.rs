@@ -19,7 +19,7 @@ use crate::turn::Turn;
 use crate::wait::Waits;
 
 /// How often room is made for one operation before it is refused.
-const MAX_ROUNDS_OF_EVICTION: u32 = 4;
+pub(crate) const MAX_ROUNDS_OF_EVICTION: u32 = 4;
 
 /// See the module. Reads and writes are atomic among each other, and a push or an installed pull
 /// is one step for them; what functions do to mapped memory goes past all of this.
@@ -148,7 +148,7 @@ impl Value {
         if made { Ok(()) } else { Err(self.no_room(asked)) }
     }
 
-    fn no_room(&self, asked: u64) -> TierError {
+    pub(crate) fn no_room(&self, asked: u64) -> TierError {
         let (used, budget) = (self.budget.used(), self.budget.limit());
         TierError::NoRoom { key: self.key.clone(), asked, used, budget }
     }

@@ -107,3 +107,37 @@ fn a_last_element_that_is_not_whole_is_merged_by_bytes() {
     let refused = value.write(TASK, 8, b"no").unwrap_err();
     assert!(matches!(refused, TierError::Length { found: 10, .. }), "{refused}");
 }
+
+#[test]
+fn an_answer_that_comes_late_does_not_cut_what_came_after() {
+    let mut owner = Owner::new(spec(Element::U8, Rule::Replace), &[7; 1000]);
+    let (one, two) = (tier(), tier());
+    let (here, there) = (owner.open(&one), owner.open(&two));
+    owner.fetch(&here);
+    let cut = owner.resize(10);
+    owner.refresh(&there, false);
+    assert_eq!(there.write(TASK, 10, &[9; 990]).unwrap(), Copied::Bytes(990));
+    owner.flush(&there, TASK);
+    // Another call learns of all this before the answer to the cut comes.
+    here.seen(&owner.stat()).unwrap();
+    here.resized(cut, 10).unwrap();
+    owner.refresh(&here, true);
+    assert_eq!(all(&here), owner.bytes());
+}
+
+#[test]
+fn a_refused_push_of_what_was_cut_off_leaves_nothing_behind() {
+    let len = 2 * CHUNK_BYTES + 10;
+    let mut owner = Owner::new(spec(Element::U8, Rule::Replace), &vec![7; len as usize]);
+    let tier = tier();
+    let value = owner.open(&tier);
+    owner.fetch(&value);
+    assert_eq!(value.write(TASK, 2 * CHUNK_BYTES, b"x").unwrap(), Copied::Bytes(1));
+    let prepared = value.prepare_push(TASK, 0, u64::MAX).unwrap();
+    owner.resize(10);
+    value.seen(&owner.stat()).unwrap();
+    value.push_failed(prepared);
+    assert_eq!(tier.usage().dirty_chunks, 0);
+    owner.refresh(&value, true);
+    assert_eq!(all(&value), owner.bytes());
+}
