@@ -23,6 +23,7 @@ mod endpoint;
 mod mailbox;
 pub mod peer;
 pub mod server;
+pub mod strangers;
 pub mod tls;
 
 pub use faaslet_proto::{

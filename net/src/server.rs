@@ -14,6 +14,7 @@ mod leaving;
 
 use crate::endpoint::{Admission, App, Driver, End, Hub, LinkKey, Socket, transport};
 use crate::mailbox::Mailbox;
+use crate::strangers::{MostStrangers, Strangers};
 use crate::tls::ServerTls;
 use faaslet_proto::{
     Call, CancelReason, Close, CloseCode, Outcome, Reply, ServerEvent, ServerSession,
@@ -24,14 +25,16 @@ use quinn_proto::Incoming;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Connections that have not said hello, above which a new one must prove its address first.
-const PROVE_ABOVE_HALF_OPEN: usize = 128;
+/// Strangers, above which a new one must prove its address first.
+const PROVE_ABOVE_ALL: usize = 128;
+/// The same for those of one address: whoever only writes it on its datagrams fills no share of it.
+const PROVE_ABOVE_EACH: usize = 16;
 
 /// Who a caller is, by its credential.
 #[derive(Clone, Debug)]
@@ -167,11 +170,20 @@ pub struct ServerConfig {
     pub session: ServerSettings,
     /// Connections at the same time; more are refused.
     pub max_connections: usize,
+    /// Of them, those of one address that have shown no valid token.
+    pub max_strangers_each: usize,
+    /// Of them, those of one tenant.
+    pub max_connections_of_tenant: usize,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self { session: ServerSettings::default(), max_connections: 4096 }
+        Self {
+            session: ServerSettings::default(),
+            max_connections: 4096,
+            max_strangers_each: 256,
+            max_connections_of_tenant: 2048,
+        }
     }
 }
 
@@ -311,12 +323,16 @@ struct ServerApp {
     mailbox: Arc<Mailbox<Post>>,
     /// Invariant: the connections that were welcomed and have not ended.
     tenants: HashMap<LinkKey, Tenant>,
+    strangers: Strangers,
+    /// Invariant: where each of `strangers` came from.
+    from: HashMap<LinkKey, IpAddr>,
     leaving: Option<Leaving>,
 }
 
 impl ServerApp {
     fn new(config: ServerConfig, handler: Arc<dyn Handler>, mailbox: Arc<Mailbox<Post>>) -> Self {
-        Self { config, handler, mailbox, tenants: HashMap::new(), leaving: None }
+        let (strangers, from) = (Strangers::default(), HashMap::new());
+        Self { config, handler, mailbox, tenants: HashMap::new(), strangers, from, leaving: None }
     }
 
     fn handle_hello(
@@ -331,9 +347,21 @@ impl ServerApp {
             let reason = "this monitor knows no such token; ask its operator for one";
             return Err(Close::new(CloseCode::Unauthorised, reason));
         };
+        let others = self.tenants.values().filter(|other| ***other == *tenant).count();
+        if others >= self.config.max_connections_of_tenant {
+            return Err(full(others));
+        }
         session.welcome(now, &tenant);
+        self.not_a_stranger(key);
         self.tenants.insert(key, tenant);
         Ok(())
+    }
+
+    /// It has shown a token, or has gone.
+    fn not_a_stranger(&mut self, key: LinkKey) {
+        if let Some(address) = self.from.remove(&key) {
+            self.strangers.leave(address);
+        }
     }
 
     fn close_ended(&mut self, now: Instant, hub: &mut Hub<ServerSession>) {
@@ -349,6 +377,14 @@ impl ServerApp {
 /// What a caller is told whose credential has ended.
 fn no_right() -> Close {
     Close::new(CloseCode::Unauthorised, "the token was removed; ask the operator for another one")
+}
+
+/// What a caller is told whose tenant has as many connections as it may.
+fn full(found: usize) -> Close {
+    let reason = format!(
+        "the tenant has {found} connections, as many as it may; close some: one carries many calls"
+    );
+    Close::new(CloseCode::Full, reason)
 }
 
 impl App for ServerApp {
@@ -419,6 +455,7 @@ impl App for ServerApp {
         _hub: &mut Hub<ServerSession>,
     ) {
         let tenant = self.tenants.remove(&key);
+        self.not_a_stranger(key);
         tracing::debug!(reason = end.reason(), ?tenant, "a connection ended");
         for id in session.iter().flat_map(ServerSession::given_out) {
             self.handler.cancel(CallRef { link: key, id }, CancelReason::Disconnected);
@@ -431,17 +468,26 @@ impl App for ServerApp {
         incoming: &Incoming,
         open_links: usize,
     ) -> Admission<ServerSession> {
-        if self.leaving.is_some() || open_links >= self.config.max_connections {
+        let (address, config) = (incoming.remote_address().ip(), &self.config);
+        if self.leaving.is_some() || open_links >= config.max_connections {
             return Admission::Refuse;
         }
-        let half_open = open_links.saturating_sub(self.tenants.len());
-        if half_open >= PROVE_ABOVE_HALF_OPEN
-            && !incoming.remote_address_validated()
-            && incoming.may_retry()
-        {
+        let many = self.strangers.count() >= PROVE_ABOVE_ALL
+            || self.strangers.of(address) >= PROVE_ABOVE_EACH.min(config.max_strangers_each);
+        if many && !incoming.remote_address_validated() && incoming.may_retry() {
             return Admission::Prove;
         }
+        let most = MostStrangers::of(config.max_connections, config.max_strangers_each);
+        if let Err(why) = self.strangers.room(most, address) {
+            tracing::debug!(%address, %why, "a connection was refused");
+            return Admission::Refuse;
+        }
         Admission::Accept(ServerSession::new(now, self.config.session))
+    }
+
+    fn handle_accepted(&mut self, key: LinkKey, remote: SocketAddr) {
+        self.strangers.enter(remote.ip());
+        self.from.insert(key, remote.ip());
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

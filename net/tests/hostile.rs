@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Bench, LONG, TOKEN, is_unknown};
-use faaslet_net::client::{Client, ClientConfig};
+use faaslet_net::client::{Client, ClientConfig, ConnectError};
 use faaslet_net::server::ServerConfig;
 use faaslet_net::{CloseCode, Limits, Patience, tls};
 use faaslet_proto::ServerSettings;
@@ -33,6 +33,10 @@ struct Stranger {
 
 impl Stranger {
     async fn connect(bench: &Bench) -> Self {
+        Self::from(bench, "127.0.0.1:0").await
+    }
+
+    async fn from(bench: &Bench, local: &str) -> Self {
         let dir = bench.folder.path().join("tls");
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(dir.join(tls::TRUST_FILE)).unwrap()).unwrap();
@@ -44,7 +48,7 @@ impl Stranger {
             .with_no_client_auth();
         config.alpn_protocols = vec![tls::ALPN.to_vec()];
         let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(Arc::new(config)).unwrap();
-        let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut endpoint = quinn::Endpoint::client(local.parse().unwrap()).unwrap();
         endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
         let connecting = endpoint.connect(bench.addr, tls::SERVER_NAME).unwrap();
         Self { connection: within(connecting).await.unwrap(), _endpoint: endpoint }
@@ -260,7 +264,46 @@ async fn more_connections_than_allowed_are_refused() {
     let two = within(bench.client()).await.unwrap();
     let mut config = bench.client_config();
     config.max_attempts = 1;
-    assert!(within(Client::connect(config)).await.is_err());
+    is_full(within(Client::connect(config)).await);
+    for client in [&one, &two] {
+        within(client.call("echo", "")).await.unwrap();
+    }
+}
+
+fn is_full(connected: Result<Client, ConnectError>) {
+    let refused = connected.err().unwrap();
+    assert!(matches!(refused, ConnectError::Denied { code: CloseCode::Full, .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn strangers_of_one_address_leave_room_for_others() {
+    let bench = Bench::with(ServerConfig { max_strangers_each: 3, ..ServerConfig::default() });
+    // One that shows its token is a stranger no more.
+    let known = within(bench.client()).await.unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        strangers.push(Stranger::connect(&bench).await);
+    }
+    let mut config = bench.client_config();
+    config.max_attempts = 1;
+    is_full(within(Client::connect(config)).await);
+    let another = Stranger::from(&bench, "127.0.0.2:0").await;
+    within(known.call("echo", "")).await.unwrap();
+    // Where one goes, one may come.
+    strangers.pop().unwrap().connection.close(0_u32.into(), b"");
+    still_answers(&bench).await;
+    drop((strangers, another));
+}
+
+#[tokio::test]
+async fn a_tenant_has_no_more_connections_than_it_may() {
+    let config = ServerConfig { max_connections_of_tenant: 2, ..ServerConfig::default() };
+    let bench = Bench::with(config);
+    let one = within(bench.client()).await.unwrap();
+    let two = within(bench.client()).await.unwrap();
+    let mut config = bench.client_config();
+    config.max_attempts = 1;
+    is_full(within(Client::connect(config)).await);
     for client in [&one, &two] {
         within(client.call("echo", "")).await.unwrap();
     }

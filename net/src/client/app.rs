@@ -112,13 +112,15 @@ impl ClientApp {
     /// After a failed attempt: pauses for the next one, or gives up.
     fn after_failure(&mut self, now: Instant, attempt: u32, end: &End) {
         let addr = self.config.addr;
+        let last = attempt >= self.config.max_attempts;
         if let End::Theirs(close) = end
-            && matches!(close.code, CloseCode::Unauthorised | CloseCode::Version)
+            && (matches!(close.code, CloseCode::Unauthorised | CloseCode::Version)
+                || (last && close.code == CloseCode::Full))
         {
             let (code, reason) = (close.code, close.reason.clone());
             return self.give_up(&ConnectError::Denied { addr, code, reason });
         }
-        if attempt >= self.config.max_attempts {
+        if last {
             let reason = end.reason();
             return self.give_up(&ConnectError::Unreachable { addr, attempts: attempt, reason });
         }

@@ -111,17 +111,16 @@ impl<S: Session> Hub<S> {
         session: S,
         socket: &mut Socket,
         cx: &mut Context<'_>,
-    ) {
+    ) -> Option<LinkKey> {
         self.scratch.clear();
         match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
-            Ok((handle, connection)) => {
-                self.insert(handle, connection, session);
-            }
+            Ok((handle, connection)) => Some(self.insert(handle, connection, session)),
             Err(error) => {
                 tracing::debug!(cause = %error.cause, "a handshake was not accepted");
                 if let Some(transmit) = error.response {
                     let _ = socket.poll_send(cx, &transmit, &self.scratch);
                 }
+                None
             }
         }
     }

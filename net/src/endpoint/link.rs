@@ -11,6 +11,8 @@ use std::time::Instant;
 
 /// Most bytes read from a connection before others have their turn.
 const READ_TURN_BYTES: usize = 512 << 10;
+/// What a refusal means that comes before the handshake, and so without a reason.
+const FULL: &str = "it takes no more connections, at all or from this address; close some";
 
 /// What a link needs of either end's state machine.
 pub(crate) trait Session {
@@ -220,6 +222,11 @@ fn end_of(error: ConnectionError) -> End {
         }
         ConnectionError::TransportError(error) if is_crypto(error.code) => {
             End::Untrusted(error.to_string())
+        }
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            End::Theirs(Close::new(CloseCode::Full, FULL))
         }
         ConnectionError::ConnectionClosed(close) if is_crypto(close.error_code) => {
             End::Untrusted(format!("the other end says: {close}"))

@@ -78,6 +78,8 @@ pub(crate) trait App: Unpin {
         incoming: &Incoming,
         open_links: usize,
     ) -> Admission<Self::Session>;
+    /// A connection was let in.
+    fn handle_accepted(&mut self, _key: LinkKey, _remote: SocketAddr) {}
     /// When [`Self::handle_timeout`] is due.
     fn poll_timeout(&self) -> Option<Instant>;
     fn handle_timeout(&mut self, now: Instant, hub: &mut Hub<Self::Session>);
@@ -162,7 +164,11 @@ impl<A: App> Driver<A> {
         for incoming in self.incoming.drain(..) {
             match self.app.admit(now, &incoming, self.hub.open_links()) {
                 Admission::Accept(session) => {
-                    self.hub.accept(now, incoming, session, &mut self.socket, cx);
+                    let remote = incoming.remote_address();
+                    let accepted = self.hub.accept(now, incoming, session, &mut self.socket, cx);
+                    if let Some(key) = accepted {
+                        self.app.handle_accepted(key, remote);
+                    }
                 }
                 Admission::Prove => self.hub.turn_away(incoming, true, &mut self.socket, cx),
                 Admission::Refuse => self.hub.turn_away(incoming, false, &mut self.socket, cx),

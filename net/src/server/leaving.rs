@@ -50,7 +50,8 @@ impl ServerApp {
         let mut heard = HashMap::new();
         for key in hub.keys() {
             if !self.tenants.contains_key(&key) {
-                let _ = hub.close(now, key, goodbye());
+                let session = hub.close(now, key, goodbye());
+                self.handle_end(now, key, session, &End::Ours(goodbye()), hub);
                 continue;
             }
             heard.extend(hub.heard(key).map(|datagrams| (key, datagrams)));

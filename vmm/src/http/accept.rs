@@ -6,9 +6,8 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +20,7 @@ use axum::extract::Request;
 use axum::middleware::{AddExtension, Next};
 use axum::response::Response;
 use axum_server::accept::Accept;
+use faaslet_net::strangers::{MostStrangers, Strangers, TooMany};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
@@ -38,9 +38,8 @@ pub struct Most {
 }
 
 impl Most {
-    /// Strangers over all: a quarter of the room is for those who have shown a token.
-    fn strangers(&self) -> usize {
-        self.connections - self.connections / 4
+    fn strangers(&self) -> MostStrangers {
+        MostStrangers::of(self.connections, self.strangers_each)
     }
 }
 
@@ -57,9 +56,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    strangers: usize,
-    /// Strangers by address. Invariant: none of zero.
-    each: HashMap<IpAddr, usize>,
+    strangers: Strangers,
 }
 
 impl Limited {
@@ -69,22 +66,14 @@ impl Limited {
     }
 
     /// One more from an address, if there is room.
-    fn admit(&self, address: IpAddr) -> Result<Connection, &'static str> {
-        let address = network(address);
+    fn admit(&self, address: IpAddr) -> Result<Connection, Refused> {
         let (mut counts, most) = (self.counts(), &self.0.most);
-        let here = counts.each.get(&address).copied().unwrap_or(0);
         if counts.all >= most.connections {
-            return Err("as many connections as may be");
+            return Err(Refused::All);
         }
-        if counts.strangers >= most.strangers() {
-            return Err("as many connections without a token as may be");
-        }
-        if here >= most.strangers_each {
-            return Err("as many connections without a token from this address as may be");
-        }
+        counts.strangers.room(most.strangers(), address)?;
         counts.all += 1;
-        counts.strangers += 1;
-        counts.each.insert(address, here + 1);
+        counts.strangers.enter(address);
         drop(counts);
         let (limited, known) = (self.clone(), AtomicBool::new(false));
         let (requests, rested) = (AtomicUsize::new(0), Mutex::new(Instant::now()));
@@ -96,27 +85,13 @@ impl Limited {
     }
 }
 
-impl Counts {
-    fn stranger_goes(&mut self, address: IpAddr) {
-        self.strangers -= 1;
-        let left = self.each.get(&address).map_or(0, |here| here - 1);
-        if left == 0 {
-            self.each.remove(&address);
-        } else {
-            self.each.insert(address, left);
-        }
-    }
-}
-
-/// Addresses that one caller is likely to have are counted as one.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        v4 => v4,
-    }
+/// Why a connection is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    #[error("as many connections as may be")]
+    All,
+    #[error(transparent)]
+    Stranger(#[from] TooMany),
 }
 
 /// A connection, as its requests find it among their extensions.
@@ -137,7 +112,7 @@ impl Connection {
     /// It has shown a valid token.
     pub fn show(&self) {
         if !self.0.known.swap(true, Ordering::Relaxed) {
-            self.0.limited.counts().stranger_goes(self.0.address);
+            self.0.limited.counts().strangers.leave(self.0.address);
         }
     }
 
@@ -165,7 +140,7 @@ impl Drop for Standing {
         let mut counts = self.limited.counts();
         counts.all -= 1;
         if !*self.known.get_mut() {
-            counts.stranger_goes(self.address);
+            counts.strangers.leave(self.address);
         }
     }
 }

@@ -31,8 +31,20 @@ const PROPOSALS: [Proposal; 12] = [
     Proposal::Threads,
 ];
 
-/// Directives that are known to be skipped; more mean that something has ceased to be compared.
-const MAX_SKIPPED: usize = 100_000;
+/// What is skipped, why and how often: another number means that something has ceased to be
+/// compared, or that the scripts are others.
+const SKIPPED: [(&str, usize); 9] = [
+    ("has a shared memory", 10),
+    ("has more than one", 1),
+    ("imports a memory", 232),
+    ("imports a table", 247),
+    ("imports a tag", 6),
+    ("imports from a module that was skipped, or does not link", 196),
+    ("needs a feature that is not accepted", 122),
+    ("on a module that was skipped", 741),
+    // Nearly all of them assert just that.
+    ("text that does not parse", 2089),
+];
 
 /// What was done, by name.
 #[derive(Default)]
@@ -355,8 +367,8 @@ fn core_tests_run_as_without_the_rewrite() {
         println!("skipped {count:>6}: {why}");
     }
     assert!(total.assertions > 50_000, "only {} assertions were run", total.assertions);
-    let skipped: usize = total.skipped.values().sum();
-    assert!(skipped <= MAX_SKIPPED, "{skipped} directives were skipped; {MAX_SKIPPED} are known");
+    let known = SKIPPED.map(|(why, count)| (why.to_owned(), count));
+    assert_eq!(total.skipped, BTreeMap::from(known));
 }
 
 fn line(name: &str, tally: &Tally) {
