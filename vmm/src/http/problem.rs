@@ -214,6 +214,7 @@ impl From<OutsideError> for Problem {
             OutsideError::Rule { .. } => Self::refused(text),
             OutsideError::Range { .. } => Self::range(text),
             OutsideError::TooLong { .. } => Self::too_large(text),
+            OutsideError::TooManyWatches { .. } => Self::overloaded(text),
             OutsideError::Protocol => internal(&text),
             OutsideError::Ended => Self::shutting_down(text),
         }

@@ -16,6 +16,7 @@
 //! | `Open` | | `Value` | |
 //! | `List` | | `Listed` | names |
 //! | `Versions` | | `Versions` | |
+//! | `Watch` | | `Value` | |
 //!
 //! A request that changes something carries a [`Stamp`]; sent again with the same stamp it is
 //! applied once, and answered as it was the first time. One that comes after a later one of the
@@ -292,6 +293,12 @@ pub enum Body {
         limit: u32,
     },
     Versions,
+    /// The value, as soon as its version is another than `known`; as it is after `wait_us`, or
+    /// after `MAX_WATCH`.
+    Watch {
+        known: Version,
+        wait_us: u64,
+    },
 }
 
 /// A value as its owner knows it.

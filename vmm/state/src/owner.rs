@@ -31,6 +31,7 @@ mod shards;
 mod tenants;
 mod undo;
 mod value;
+mod watch;
 
 use std::time::Instant;
 
@@ -184,6 +185,7 @@ impl Owner {
             Body::Unlock { stamp, fence, abandoned } => {
                 self.unlock(&id, *stamp, *fence, *abandoned)
             }
+            Body::Watch { known, wait_us } => self.watch(now, &id, *known, *wait_us, token),
             body if body.change().is_some() => self.change(now, &id, body, payload, token),
             body => self.read(now, &id, body).map(Some),
         }

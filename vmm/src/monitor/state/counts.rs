@@ -12,9 +12,9 @@ use faaslet_state::session::SessionError;
 use super::super::lock::lock;
 
 /// Names of the kinds of requests.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 14] = [
     "create", "stat", "pull", "push", "append", "resize", "delete", "lock", "unlock", "open",
-    "close", "list", "versions",
+    "close", "list", "versions", "watch",
 ];
 /// A group of batches counts in the first of these that it is not larger than, or in one more.
 pub const GROUP_SIZES: [u64; 7] = [1, 2, 4, 8, 16, 64, 256];
@@ -35,6 +35,7 @@ pub(super) fn kind(body: &Body) -> usize {
         Body::Close { .. } => 10,
         Body::List { .. } | Body::Renew { .. } | Body::End { .. } => 11,
         Body::Versions => 12,
+        Body::Watch { .. } => 13,
     }
 }
 

@@ -150,7 +150,8 @@ pub(super) fn stamped(mut body: Body, own: SessionId) -> Body {
         | Body::Pull { .. }
         | Body::Renew { .. }
         | Body::List { .. }
-        | Body::Versions => {}
+        | Body::Versions
+        | Body::Watch { .. } => {}
     }
     body
 }

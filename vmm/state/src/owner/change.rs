@@ -165,6 +165,7 @@ impl Owner {
         if batch.is_empty() {
             // The answer is kept in memory alone, as what it tells is there alone.
             self.keep(now, id, stamp, reply.clone());
+            self.tell_watches(id);
             return Ok(Some(alone(reply)));
         }
         let done = Done { sequence: stamp.sequence, reply: reply.clone() };
@@ -173,6 +174,7 @@ impl Owner {
         let entry = self.tenants.make(id);
         entry.after = Some(ticket);
         entry.keep(now, stamp.session, done);
+        self.tell_watches(id);
         Ok(Some(alone(reply)))
     }
 

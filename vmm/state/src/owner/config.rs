@@ -26,6 +26,10 @@ pub const MAX_GONE: usize = 16_384;
 pub const MAX_UNSTORED_BYTES: u64 = 256 * 1024 * 1024;
 /// Most versions that one session keeps open at one owner.
 pub const MAX_OPEN_PER_SESSION: usize = 1024;
+/// Most that wait for another version of one value.
+pub const MAX_WATCHES: usize = 1024;
+/// Longest of these waits: shorter than the margin, after which an answer counts as lost.
+pub const MAX_WATCH: Duration = Duration::from_secs(1);
 /// Longest wait for a lock.
 pub const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// The answer to a session that was silent for so long may go, where room is needed.

@@ -9,6 +9,7 @@ use super::locks::Locks;
 use super::record::{Done, Ticket};
 use super::tenants::Usage;
 use super::value::Value;
+use super::watch::Watches;
 use crate::message::{Failure, Reply, SessionId, Stamp};
 use crate::version::Version;
 
@@ -29,6 +30,7 @@ pub(super) enum State {
 pub(super) struct Entry {
     pub(super) state: State,
     pub(super) locks: Locks,
+    pub(super) watches: Watches,
     pub(super) done: BTreeMap<SessionId, Kept>,
     /// How many sessions keep each version open.
     pub(super) open: BTreeMap<Version, u32>,

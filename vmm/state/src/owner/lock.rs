@@ -75,9 +75,10 @@ impl Owner {
     }
 
     /// Sets the time at which the waits of a value are looked at next.
-    fn wake(&mut self, id: &Id) {
+    pub(super) fn wake(&mut self, id: &Id) {
         let Some(entry) = self.tenants.get_mut(id) else { return };
-        let next = entry.locks.next_timeout();
+        let timeouts = [entry.locks.next_timeout(), entry.watches.next_timeout()];
+        let next = timeouts.into_iter().flatten().min();
         if next != entry.wake {
             self.sessions.wake(id, entry.wake, next);
             entry.wake = next;
@@ -100,13 +101,14 @@ impl Owner {
         self.wake(id);
     }
 
-    /// Ends the waits for locks of a value whose time is over.
+    /// Ends the waits of a value whose time is over.
     pub(super) fn end_waits(&mut self, now: Instant, id: &Id) {
         if let Some(entry) = self.tenants.get_mut(id) {
             entry.wake = None;
             let answers = entry.locks.expire(now);
             self.tell(id, answers);
         }
+        self.expire_watches(now, id);
         self.grant(id);
     }
 

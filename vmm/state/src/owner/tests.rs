@@ -1,6 +1,7 @@
 mod changes;
 mod rooms;
 mod storage;
+mod watches;
 
 use std::time::{Duration, Instant};
 

@@ -54,6 +54,7 @@ impl Owner {
                 // Sent again, or late, what followed from it is refused.
                 entry.fail(from, why);
             });
+            self.tell_watches(&id);
         }
     }
 }

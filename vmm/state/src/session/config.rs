@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::message::Body;
+use crate::owner::MAX_WATCH;
 
 /// Most requests under way.
 pub const MAX_REQUESTS: usize = 65_536;
@@ -40,6 +41,7 @@ impl SessionConfig {
     pub(super) fn answer_within(&self, body: &Body, tries: u32) -> Duration {
         let wait = match body {
             Body::Lock { wait_us, .. } => Duration::from_micros(*wait_us),
+            Body::Watch { wait_us, .. } => Duration::from_micros(*wait_us).min(MAX_WATCH),
             _ => Duration::ZERO,
         };
         self.pause(tries).saturating_add(wait)

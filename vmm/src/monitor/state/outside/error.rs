@@ -61,6 +61,12 @@ pub enum OutsideError {
         /// How many.
         found: u64,
     },
+    /// As many wait for a change as may.
+    #[error("expected at most {limit} watches of the tenant at once: let some end")]
+    TooManyWatches {
+        /// The limit.
+        limit: usize,
+    },
     /// An owner answered something else.
     #[error("expected another kind of answer of a value's owner: are all hosts of one release?")]
     Protocol,

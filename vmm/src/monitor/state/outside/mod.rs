@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faaslet_state::message::{Body, MAX_LISTED, Reply, SessionId, Stamp, Stat, VersionStat};
+use faaslet_state::owner::MAX_WATCH;
 use faaslet_state::payload::names;
 use faaslet_state::{CHUNK_BYTES, Version};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::super::lock::lock;
 use super::{StateSession, States};
@@ -31,15 +32,19 @@ pub use write::Precondition;
 pub const WRITE_BYTES: u64 = 96 * CHUNK_BYTES;
 /// How long an owner may take to answer.
 const WITHIN: Duration = Duration::from_secs(30);
-/// How often a value that is watched is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+/// Watches of one tenant on a host that wait at the same time.
+const MAX_WATCHES: usize = 1024;
 
 /// Sessions of the monitor itself, by tenant.
 pub(super) type Outsides = Mutex<HashMap<String, Outside>>;
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
-pub struct Outside(StateSession);
+pub struct Outside {
+    session: StateSession,
+    /// Turns of those who wait for a change.
+    watches: Arc<Semaphore>,
+}
 
 impl States {
     /// The way in for a tenant's requests from outside.
@@ -48,7 +53,8 @@ impl States {
         if let Some(known) = outsides.get(tenant) {
             return known.clone();
         }
-        let outside = Outside(self.begin(tenant));
+        let (session, watches) = (self.begin(tenant), Arc::new(Semaphore::new(MAX_WATCHES)));
+        let outside = Outside { session, watches };
         outsides.insert(tenant.to_owned(), outside.clone());
         outside
     }
@@ -71,7 +77,7 @@ impl Outside {
             // Nobody waits any more: then it is for nobody.
             let _ = tell.send(result);
         });
-        self.0.ask_numbered(key, body, payload, Instant::now() + WITHIN, answered);
+        self.session.ask_numbered(key, body, payload, Instant::now() + WITHIN, answered);
         match told.await {
             Ok(result) => result.map_err(|error| OutsideError::of(key, error)),
             Err(_) => Err(OutsideError::Ended),
@@ -100,13 +106,18 @@ impl Outside {
     /// # Errors
     /// See [`OutsideError`].
     pub async fn stat(&self, key: &str) -> Result<Stat, OutsideError> {
-        match self.ask(key, Body::Stat, Bytes::new()).await?.0 {
+        self.value_of(key, Body::Stat).await
+    }
+
+    async fn value_of(&self, key: &str, body: Body) -> Result<Stat, OutsideError> {
+        match self.ask(key, body, Bytes::new()).await?.0 {
             Reply::Value(stat) => Ok(stat),
             _ => Err(OutsideError::Protocol),
         }
     }
 
-    /// A value as soon as its version is another than `known`, or after `wait` as it is then.
+    /// A value as soon as its version is another than `known`, or after `wait` as it is then. The
+    /// owner tells; it is asked again every [`MAX_WATCH`], as it may be another one by then.
     ///
     /// # Errors
     /// See [`OutsideError`].
@@ -116,13 +127,14 @@ impl Outside {
         known: Version,
         wait: Duration,
     ) -> Result<Stat, OutsideError> {
-        let until = tokio::time::Instant::now() + wait;
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let full = OutsideError::TooManyWatches { limit: MAX_WATCHES };
+        let _turn = self.watches.try_acquire().map_err(|_| full)?;
+        let until = Instant::now() + wait;
         loop {
-            look.tick().await;
-            let stat = self.stat(key).await?;
-            if stat.version != known || tokio::time::Instant::now() >= until {
+            let left = until.saturating_duration_since(Instant::now());
+            let wait_us = left.min(MAX_WATCH).as_micros() as u64;
+            let stat = self.value_of(key, Body::Watch { known, wait_us }).await?;
+            if stat.version != known || left.is_zero() {
                 return Ok(stat);
             }
         }

@@ -167,6 +167,6 @@ impl Drop for Reading {
         let body = Body::Close { session: SessionId(0), version: self.stat.version };
         let deadline = std::time::Instant::now() + super::WITHIN;
         let closed = Box::new(|_| {});
-        self.outside.0.ask_numbered(&self.key, body, Bytes::new(), deadline, closed);
+        self.outside.session.ask_numbered(&self.key, body, Bytes::new(), deadline, closed);
     }
 }
