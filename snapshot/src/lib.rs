@@ -12,6 +12,7 @@ pub mod layout;
 pub mod memory;
 pub mod reset;
 pub mod slot;
+pub mod source;
 mod sys;
 pub mod verify;
 pub mod window;
