@@ -5,14 +5,15 @@
 //! processes through the window, may write at any moment.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use crate::board::Watch;
 use crate::bytes::Bytes;
 use crate::layout::Layout;
 use crate::sys::Reservation;
 
-/// A guest gave a range that is not wholly its own.
+/// A guest gave a range that is not wholly its own, or runs over an image that cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "guest range of {len} bytes at {addr:#x}: expected below the memory's size {size:#x}, or in \
@@ -37,13 +38,32 @@ pub(crate) struct Shared {
     window_base: Bytes,
     /// Invariant: everything from `window_base` to here is readable and writable.
     window_end: AtomicU64,
+    /// Tells of pages that could not be had, where an image may be mapped that is not whole.
+    watch: OnceLock<Arc<Watch>>,
 }
 
 impl Shared {
     pub(crate) fn new(reservation: Reservation, layout: &Layout) -> Self {
         let window_base = layout.window_base();
         let window_end = AtomicU64::new(window_base.0);
-        Self { reservation, size: AtomicU64::new(0), window_base, window_end }
+        let (size, watch) = (AtomicU64::new(0), OnceLock::new());
+        Self { reservation, size, window_base, window_end, watch }
+    }
+
+    /// The way to the pager.
+    pub(crate) fn watch(&self) -> Option<&Arc<Watch>> {
+        self.watch.get()
+    }
+
+    /// Gives the slot its way to the pager, once for all.
+    pub(crate) fn set_watch(&self, watch: Arc<Watch>) {
+        // The first stays: a slot stays on its worker.
+        let _ = self.watch.set(watch);
+    }
+
+    /// Whether what runs here has met a page that could not be had.
+    pub(crate) fn lost(&self) -> bool {
+        self.watch.get().is_some_and(|watch| watch.lost())
     }
 
     // One thread uses a slot at a time and whatever hands it on orders these: relaxed will do.
@@ -70,7 +90,8 @@ impl Shared {
         let end = start.saturating_add(len as u64);
         let (size, window_end) = (self.size().0, self.window_end().0);
         let window_base = self.window_base.0;
-        if end <= size || (start >= window_base && end <= window_end) {
+        let inside = end <= size || (start >= window_base && end <= window_end);
+        if inside && !self.lost() {
             return Ok(self.reservation.at(Bytes(start)));
         }
         Err(GuestFault { addr, len, size, window_base, window_end })
@@ -79,7 +100,8 @@ impl Shared {
     pub(crate) fn read(&self, addr: u32, out: &mut [u8]) -> Result<(), GuestFault> {
         self.range(addr, out.len())?;
         self.reservation.read(Bytes(u64::from(addr)), out);
-        Ok(())
+        // The copy itself may have met a page that could not be had.
+        if self.lost() { self.range(addr, out.len()).map(|_| ()) } else { Ok(()) }
     }
 
     pub(crate) fn write(&self, addr: u32, bytes: &[u8]) -> Result<(), GuestFault> {
@@ -134,6 +156,17 @@ impl GuestMemory {
     /// It stays good until the slot is reset, remapped or unmaps that part of its window.
     pub fn range(&self, addr: u32, len: u32) -> Result<NonNull<u8>, GuestFault> {
         self.shared.range(addr, len as usize)
+    }
+
+    /// Whether what runs here has met a page of its image that could not be had: what it computes
+    /// from then on is of no use, and no range is good any more.
+    pub fn lost(&self) -> bool {
+        self.shared.lost()
+    }
+
+    /// The way to the pager, where an image may be mapped that is not whole.
+    pub fn watch(&self) -> Option<&Arc<Watch>> {
+        self.shared.watch()
     }
 
     /// Copies guest bytes into `out`.

@@ -5,9 +5,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -21,8 +22,9 @@ use crate::sys::{ImageView, ViewPage};
 pub const MAX_IMAGE_BYTES: Bytes = Bytes::gib(4);
 
 /// The seals that a whole image carries: nobody can change a byte or its length.
-const WHOLE: SealFlag =
-    SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_WRITE);
+const WHOLE: SealFlag = SIZED.union(SealFlag::F_SEAL_WRITE);
+/// The seals of one that is still filled: nobody can change its length.
+const SIZED: SealFlag = SealFlag::F_SEAL_SHRINK.union(SealFlag::F_SEAL_GROW);
 
 /// Why a descriptor cannot be an image's memory.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +44,10 @@ pub enum MemoryImageError {
         found: Bytes,
     },
     /// The file can still be changed.
-    #[error("memfd has seals {found:?}, expected {WHOLE:?}: seal it when it is whole")]
+    #[error("memfd has seals {found:?}, expected {expected:?}: seal it when it is whole")]
     NotSealed {
+        /// The seals it should have.
+        expected: SealFlag,
         /// The seals it has.
         found: SealFlag,
     },
@@ -67,12 +71,25 @@ pub enum MemoryImageError {
     },
 }
 
-/// Memory of an image, whole and immutable; shared by all slots that are mapped to it.
+impl MemoryImageError {
+    pub(crate) fn duplicating(error: io::Error) -> Self {
+        system("duplicating")(error)
+    }
+
+    pub(crate) fn writing(error: io::Error) -> Self {
+        system("writing")(error)
+    }
+}
+
+/// Memory of an image; shared by all slots that are mapped to it. It is whole and immutable, or the
+/// pager fills it, and then only slots with a way to the pager map it.
 #[derive(Debug)]
 pub struct MemoryImage {
-    /// Invariant: sealed with [`WHOLE`] and at least `len` long.
+    /// Invariant: at least `len` long, and sealed with [`WHOLE`], or with [`SIZED`] while not whole.
     file: File,
     len: Bytes,
+    /// Invariant: once true, for good.
+    whole: AtomicBool,
     /// Where private pages are copied back from; none when `len` is 0.
     view: Option<ImageView>,
     data: PageSet,
@@ -81,22 +98,49 @@ pub struct MemoryImage {
 impl MemoryImage {
     /// Takes a sealed memfd of which the first `len` bytes are guest memory.
     pub fn from_fd(fd: OwnedFd, len: Bytes) -> Result<Self, MemoryImageError> {
-        check_len(len)?;
-        let file = File::from(fd);
-        let found = Bytes(file.metadata().map_err(system("asking for the size of"))?.len());
-        if found < len {
-            return Err(MemoryImageError::Short { expected: len, found });
-        }
-        let seals = seals_of(file.as_fd()).map_err(|e| system("reading the seals of")(e.into()))?;
-        if !seals.contains(WHOLE) {
-            return Err(MemoryImageError::NotSealed { found: seals });
-        }
+        let file = checked(fd, len, WHOLE)?;
         let data = data_pages(&file, len).map_err(|e| system("finding the holes of")(e.into()))?;
+        Self::new(file, len, data, true)
+    }
+
+    /// Takes a memfd of a fixed length, of which the first `len` bytes are guest memory that the
+    /// pager fills; `data` are the pages that are not zeros, as the image's head says.
+    ///
+    /// The view that private pages are copied back from is not watched for faults, and need not
+    /// be: a page that holds data becomes private by a fault that has brought it.
+    pub fn filling(
+        fd: OwnedFd,
+        len: Bytes,
+        data: impl Iterator<Item = u64>,
+    ) -> Result<Self, MemoryImageError> {
+        let file = checked(fd, len, SIZED)?;
+        let mut set = PageSet::new(len);
+        data.filter(|page| HostPages(*page).bytes() < len).for_each(|page| set.insert(page));
+        Self::new(file, len, set, false)
+    }
+
+    fn new(file: File, len: Bytes, data: PageSet, whole: bool) -> Result<Self, MemoryImageError> {
         let view = match len {
             Bytes::ZERO => None,
             _ => Some(ImageView::new(file.as_fd(), len).map_err(|e| system("mapping")(e.into()))?),
         };
-        Ok(Self { file, len, view, data })
+        Ok(Self { file, len, view, data, whole: AtomicBool::new(whole) })
+    }
+
+    /// Whether every page is here, so that slots map it and nothing more.
+    pub fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire)
+    }
+
+    /// Asks the system whether the image has become whole: its seals say so, which nobody can take
+    /// back.
+    ///
+    /// # Errors
+    /// [`MemoryImageError::NotSealed`] when it has not.
+    pub fn become_whole(&self) -> Result<(), MemoryImageError> {
+        check_seals(&self.file, WHOLE)?;
+        self.whole.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// An image of these bytes, filled up with zeros to a multiple of 64 KiB; for tests.
@@ -179,10 +223,25 @@ impl MemoryDraft {
         self.file.write_all_at(bytes, offset.0).map_err(system("writing"))
     }
 
+    /// Seals its length alone, and gives it out to be filled while slots are mapped to it: the file
+    /// to write, and a descriptor that can only be read.
+    pub(crate) fn into_filling(self) -> Result<(File, OwnedFd), MemoryImageError> {
+        fcntl(&self.file, FcntlArg::F_ADD_SEALS(SIZED)).map_err(|e| system("sealing")(e.into()))?;
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let reader = File::open(path).map_err(system("reopening"))?;
+        Ok((self.file, reader.into()))
+    }
+
+    /// Seals a file that is whole now.
+    pub(crate) fn seal_filled(file: &File) -> Result<(), MemoryImageError> {
+        let seals = WHOLE | SealFlag::F_SEAL_SEAL;
+        fcntl(file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| system("sealing")(e.into()))?;
+        Ok(())
+    }
+
     /// Seals it: from now on nobody can change it.
     pub fn seal(self) -> Result<MemoryImage, MemoryImageError> {
-        let seals = WHOLE | SealFlag::F_SEAL_SEAL;
-        fcntl(&self.file, FcntlArg::F_ADD_SEALS(seals)).map_err(|e| system("sealing")(e.into()))?;
+        Self::seal_filled(&self.file)?;
         MemoryImage::from_fd(self.file.into(), self.len)
     }
 }
@@ -194,6 +253,16 @@ struct PageSet {
 }
 
 impl PageSet {
+    fn new(len: Bytes) -> Self {
+        let words = vec![0; (len.host_pages().0 as usize).div_ceil(64)];
+        Self { words: words.into_boxed_slice() }
+    }
+
+    /// Adds a page below the length.
+    fn insert(&mut self, page: u64) {
+        self.words[page as usize / 64] |= 1 << (page % 64);
+    }
+
     fn contains(&self, page: u64) -> bool {
         self.words.get(page as usize / 64).is_some_and(|word| word >> (page % 64) & 1 == 1)
     }
@@ -202,6 +271,26 @@ impl PageSet {
 /// The seals of a memfd; an error for any other file.
 pub(crate) fn seals_of(fd: BorrowedFd<'_>) -> Result<SealFlag, Errno> {
     fcntl(fd, FcntlArg::F_GET_SEALS).map(SealFlag::from_bits_retain)
+}
+
+/// The file of a descriptor that is long enough and sealed.
+fn checked(fd: OwnedFd, len: Bytes, seals: SealFlag) -> Result<File, MemoryImageError> {
+    check_len(len)?;
+    let file = File::from(fd);
+    let found = Bytes(file.metadata().map_err(system("asking for the size of"))?.len());
+    if found < len {
+        return Err(MemoryImageError::Short { expected: len, found });
+    }
+    check_seals(&file, seals)?;
+    Ok(file)
+}
+
+fn check_seals(file: &File, expected: SealFlag) -> Result<(), MemoryImageError> {
+    let found = seals_of(file.as_fd()).map_err(|e| system("reading the seals of")(e.into()))?;
+    if found.contains(expected) {
+        return Ok(());
+    }
+    Err(MemoryImageError::NotSealed { expected, found })
 }
 
 fn check_len(len: Bytes) -> Result<(), MemoryImageError> {
@@ -213,7 +302,7 @@ fn check_len(len: Bytes) -> Result<(), MemoryImageError> {
 
 /// Which pages of the first `len` bytes are not holes.
 fn data_pages(file: &File, len: Bytes) -> Result<PageSet, Errno> {
-    let mut words = vec![0_u64; (len.host_pages().0 as usize).div_ceil(64)].into_boxed_slice();
+    let mut pages = PageSet::new(len);
     let mut at = 0;
     while at < len.0 as i64 {
         let start = match lseek64(file, at, Whence::SeekData) {
@@ -222,11 +311,11 @@ fn data_pages(file: &File, len: Bytes) -> Result<PageSet, Errno> {
         };
         let end = lseek64(file, start, Whence::SeekHole)?.min(len.0 as i64);
         for page in start as u64 / HOST_PAGE.0..Bytes(end as u64).host_pages().0 {
-            words[page as usize / 64] |= 1 << (page % 64);
+            pages.insert(page);
         }
         at = end.max(start + HOST_PAGE.0 as i64);
     }
-    Ok(PageSet { words })
+    Ok(pages)
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> MemoryImageError {

@@ -21,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::SealFlag;
 use nix::sys::stat::fstat;
 
+use crate::board::Watch;
 use crate::bytes::{Bytes, HOST_PAGE, HostPages, WASM_PAGE};
 use crate::dirty::{Mark, PageList, Scanner, ScannerId};
 use crate::guest::{GuestFault, GuestMemory, Shared};
@@ -55,6 +56,11 @@ pub enum MapError {
         /// The most this slot may have.
         limit: Bytes,
     },
+    /// The image is not whole, and the slot has no way to a pager.
+    #[error(
+        "an image that is not whole: expected it on a worker with a pager; wait until it is whole"
+    )]
+    NotWhole,
     /// The system refused; the slot is poisoned.
     #[error("mapping a slot failed: {error}; raise vm.max_map_count or run fewer slots")]
     System {
@@ -235,6 +241,11 @@ impl Slot {
             unchecked_resets: 0,
             drop_above: crate::reset::DROP_ABOVE,
         })
+    }
+
+    /// Lets it be mapped to images that are not whole, whose faults `watch` tells to their pager.
+    pub fn set_watch(&mut self, watch: &Arc<Watch>) {
+        self.shared.set_watch(Arc::clone(watch));
     }
 
     /// Maps an image: from now on the slot is reset to it. What was there before is gone.
@@ -430,19 +441,25 @@ impl Slot {
         if !len.is_multiple_of(WASM_PAGE) || len > limit {
             return Err(MapError::Length { len, limit });
         }
+        if let Origin::Image(image) = &origin
+            && !image.is_whole()
+            && self.shared.watch().is_none()
+        {
+            return Err(MapError::NotWhole);
+        }
         self.poisoned = true;
         self.shared.set_size(Bytes::ZERO);
         self.shared.set_window_end(self.layout.window_base());
         self.window.clear();
         self.private.clear();
         (self.mark, self.user) = (None, User::Unknown);
-        self.map_pages(&origin).map_err(|e| MapError::System { error: e.into() })?;
+        self.map_pages(&origin).map_err(|error| MapError::System { error })?;
         self.shared.set_size(len);
         (self.origin, self.accessible, self.poisoned) = (origin, len, false);
         Ok(())
     }
 
-    fn map_pages(&self, origin: &Origin) -> Result<(), Errno> {
+    fn map_pages(&self, origin: &Origin) -> io::Result<()> {
         let reservation = &self.shared.reservation;
         reservation.clear(Bytes::ZERO, reservation.len())?;
         let mut zeros_from = Bytes::ZERO;
@@ -452,12 +469,24 @@ impl Slot {
             if file > Bytes::ZERO {
                 let private = FileMapping::Private;
                 reservation.map_file(Bytes::ZERO, file, image.fd(), Bytes::ZERO, private)?;
+                self.watch_faults(image, file)?;
             }
             zeros_from = file;
         }
         match origin.len().saturating_sub(zeros_from) {
             Bytes::ZERO => Ok(()),
-            rest => reservation.map_zeros(zeros_from, rest),
+            rest => Ok(reservation.map_zeros(zeros_from, rest)?),
+        }
+    }
+
+    /// Before anything touches it: a page that is not in the file yet is the pager's to bring. An
+    /// image that is whole is not watched, and costs what it always does.
+    fn watch_faults(&self, image: &MemoryImage, len: Bytes) -> io::Result<()> {
+        match self.shared.watch() {
+            Some(watch) if !image.is_whole() => {
+                watch.register(self.base().addr().get() as u64, len.0)
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -30,12 +30,15 @@ pub struct SettingsHead {
 /// From the monitor to a cell.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
-    /// Begin. Descriptors: a ring's memory and bell for each worker.
+    /// Begin. Descriptors: a ring's memory and bell for each worker, those of incomplete images
+    /// last, then the board of their faults.
     Start {
         /// Whose cell it is.
         tenant: String,
         /// Worker threads.
         workers: u32,
+        /// Worker threads beside them, for forks of images that are not whole.
+        filling_workers: u32,
         /// Slots of each worker.
         slots: u32,
         /// Memory that its values may take on this host.
@@ -50,6 +53,11 @@ pub enum Order {
         number: u32,
         /// What they are.
         settings: SettingsHead,
+    },
+    /// The image of a function is whole: its new slots need no pager.
+    Whole {
+        /// The function.
+        number: u32,
     },
     /// Forget a function once its calls have ended.
     Remove {
@@ -77,12 +85,15 @@ pub struct FunctionHead {
     pub plan_bytes: usize,
     /// The image's memory is among the descriptors.
     pub image: bool,
+    /// It is not whole: the pager fills it.
+    pub filling: bool,
 }
 
 /// From a cell to the monitor.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Report {
-    /// It is jailed and its workers run.
+    /// It is jailed and its workers run. Descriptors: a userfaultfd for each worker of images that
+    /// are not whole, or none where it cannot have one.
     Ready {
         /// What the jail could not give on this machine.
         missing: Vec<String>,

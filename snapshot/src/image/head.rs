@@ -11,7 +11,7 @@ use super::decode::{self, Decoded};
 use super::digest::ImageId;
 use super::encode::ChunkRow;
 use super::error::OpenError;
-use super::layout::{HEADER_BYTES, MIN_HEAD_BYTES, at};
+use super::layout::{HEADER_BYTES, MIN_HEAD_BYTES, PAGES_PER_CHUNK, at};
 use super::source::ImageBytes;
 
 /// Everything in an image but the stored pages, checked.
@@ -103,6 +103,14 @@ impl Head {
 
     pub(crate) fn chunks(&self) -> &[ChunkRow] {
         &self.decoded.chunks
+    }
+
+    /// Numbers of the pages that are not zeros, by rising number.
+    pub(crate) fn data_pages(&self) -> impl Iterator<Item = u64> + '_ {
+        self.chunks().iter().flat_map(|row| {
+            let first = u64::from(row.index) * PAGES_PER_CHUNK as u64;
+            (0..PAGES_PER_CHUNK as u64).filter(|n| row.pages >> n & 1 == 1).map(move |n| first + n)
+        })
     }
 
     pub(crate) fn decoded(&self) -> &Decoded {

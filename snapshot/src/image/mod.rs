@@ -28,3 +28,7 @@ pub use inspect::{SectionSummary, Summary};
 pub use open::{Image, verify};
 pub use source::{Chunk, ChunkRead, ImageBytes, MemorySource};
 pub use write::ImageWriter;
+
+pub(crate) use encode::ChunkRow;
+pub(crate) use open::check_chunk;
+pub(crate) use write::runs;

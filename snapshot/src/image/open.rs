@@ -52,6 +52,16 @@ impl Image {
         Ok(Self { head, memory: Arc::new(memory) })
     }
 
+    /// The same, of memory that the pager still fills.
+    pub fn filling_from_parts(memory: OwnedFd, head: &[u8]) -> Result<Self, OpenError> {
+        let head = Head::from_bytes(head.to_vec())?;
+        let id = head.id();
+        let len = Bytes(head.memory_bytes());
+        let memory = MemoryImage::filling(memory, len, head.data_pages())
+            .map_err(|source| OpenError::Memory { id, source })?;
+        Ok(Self { head, memory: Arc::new(memory) })
+    }
+
     /// Name of the image.
     #[must_use]
     pub fn id(&self) -> ImageId {
@@ -96,7 +106,7 @@ fn each_chunk(
     Ok(())
 }
 
-fn check_chunk(row: &ChunkRow, stored: &[u8]) -> Result<(), OpenError> {
+pub(crate) fn check_chunk(row: &ChunkRow, stored: &[u8]) -> Result<(), OpenError> {
     let found = ChunkHash::from_bytes(*blake3::hash(stored).as_bytes());
     if row.hash != found {
         return Err(OpenError::ChunkHash { chunk: row.index, expected: row.hash, found });

@@ -1,4 +1,4 @@
-//! Everything in this crate that the compiler cannot check: mappings, guest memory, the page map.
+//! Everything in this crate that the compiler cannot check: mappings, guest memory, the page map, faults.
 //!
 //! Two rules, which every `SAFETY` comment below rests on:
 //!
@@ -13,10 +13,14 @@ mod copy;
 mod mapping;
 mod pagemap;
 mod probe;
+mod userfault;
+mod words;
 
 pub(crate) use mapping::{FileMapping, ImageView, Reservation, ViewPage};
 pub(crate) use pagemap::{MAX_SCAN_REGIONS, PageRegion, entry_is_private, scan};
 pub(crate) use probe::is_readable;
+pub(crate) use userfault::Userfault;
+pub(crate) use words::{WORDS, Words};
 
 #[cfg(test)]
 mod tests;

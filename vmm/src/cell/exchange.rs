@@ -97,6 +97,8 @@ pub struct Desk {
     pub logs_dropped: u64,
     /// The caller wants no answer any more.
     pub cancelled: bool,
+    /// A page of the image could not be had in an earlier turn of this call.
+    pub lost: bool,
 }
 
 /// Shared by one Faaslet and its worker.
@@ -128,6 +130,7 @@ impl Exchange {
             logs: VecDeque::new(),
             logs_dropped: 0,
             cancelled: false,
+            lost: false,
         };
         Self { desk: Arc::new(Mutex::new(desk)), local }
     }
@@ -162,6 +165,15 @@ impl Phase {
 pub type LeftState = Option<(Vec<Ask>, Wake)>;
 
 impl Desk {
+    /// A page could not be had: the call ends when it goes on, which is now if it waits.
+    pub fn lose(&mut self) {
+        self.lost = true;
+        self.cancelled = true;
+        if self.phase.is_waiting() {
+            self.phase = Phase::Runnable;
+        }
+    }
+
     /// Takes what concerns state, if there is anything.
     pub fn leave_state(&mut self) -> LeftState {
         if self.asks.is_empty() && self.woken.0.is_empty() {

@@ -355,6 +355,10 @@ impl Faaslet {
         let host = self.store.data_mut();
         // While what it mapped is still there, and before anybody sees the answer.
         host.running.state = None;
+        if host.lost() {
+            let answer = Answer::message(Outcome::Lost, Stop::Lost.to_string());
+            return Ran { answer, poisoned: true };
+        }
         let status = match result {
             Ok(status) => status,
             Err(error) => match error.downcast_ref::<Stop>() {
@@ -518,6 +522,7 @@ pub(crate) fn failure(function: &Function, error: &wasmtime::Error) -> Answer {
 
 /// The answer to "may it go on" at the end of a time slice.
 fn slice(host: &Host) -> wasmtime::Result<UpdateDeadline> {
+    host.refuse_lost()?;
     if host.exchange.desk().cancelled {
         return Err(Stop::Cancelled.into());
     }

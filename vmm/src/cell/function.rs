@@ -101,6 +101,11 @@ impl Function {
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
     }
 
+    /// Whether every page of its image is here, if it has one.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.image.as_ref().is_none_or(|image| image.memory().is_whole())
+    }
+
     /// The most that its memory may grow to.
     pub(crate) fn memory_limit(&self) -> Bytes {
         let limit = Bytes(self.limits.memory_bytes as u64);

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 /// Longest name of a function or tenant, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
+/// Workers of a cell for forks of images that are not whole: a page that is not here stops the whole
+/// thread that meets it, and these stop nobody else. So many pages are asked for at a time.
+pub const FILLING_WORKERS: usize = 4;
+
 /// Longest log line; the rest of it is cut.
 pub const MAX_LOG_LINE_BYTES: usize = 4 * 1024;
 

@@ -173,7 +173,8 @@ impl Seat {
     /// Counts a slot that was put back, and begins a check when it is one to check.
     fn put_back(&self, back: &mut At, check: &mut Option<HostPages>) {
         let At::Warm(faaslet) = back else { return };
-        if self.audit.put_back() && check.is_none() {
+        // A comparison would bring every page.
+        if self.audit.put_back() && check.is_none() && self.function.is_whole() {
             *check = Some(HostPages(0));
             self.audit.checked(faaslet.size());
             #[cfg(test)]

@@ -35,7 +35,7 @@ pub use faaslet::{Faaslet, MakeError, Ran, ScannerCell};
 pub(crate) use file::read_all;
 pub use function::{Function, Source};
 pub(crate) use host::{Stage, linker};
-pub use limits::Limits;
+pub use limits::{FILLING_WORKERS, Limits};
 pub use local::{Ask, LocalTier, Replied, task_of, worker_of};
 pub use stop::Stop;
 pub use streams::Direct;

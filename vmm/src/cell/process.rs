@@ -13,18 +13,21 @@ use faaslet_sandbox::filter::Role;
 use faaslet_sandbox::jail::{self, Policy};
 use faaslet_sandbox::parcel::{self, ParcelError};
 use faaslet_sandbox::{Message, ReceiveError, Socket, Strictness};
+use faaslet_snapshot::board::Faults;
 use faaslet_snapshot::dirty::Pagemap;
 use faaslet_snapshot::image::Image;
 use faaslet_tier::Tracker;
 use faaslet_wasi::{Config, OpenFiles, Preopen};
 use wasmtime::{Engine, Linker};
 
+use super::file;
 use super::function::{Function, Source};
 use super::host::{self, Host};
+use super::limits::FILLING_WORKERS;
 use super::local::LocalTier;
 use super::peers::{Inbox, Post};
+use super::thread::{self as worker_thread, Workplace};
 use super::ticker::Ticker;
-use super::{file, thread as worker_thread};
 use crate::control::{FunctionHead, Order, Report, SettingsHead};
 use crate::engine;
 
@@ -62,7 +65,10 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     let pagemap = jail::without_capabilities(Pagemap::open).map_err(|error| error.to_string())?;
     let pagemap = Arc::new(pagemap);
     let tracker = jail::without_capabilities(Tracker::open).map_err(|error| error.to_string())?;
-    let keep: Vec<_> = pagemap.descriptor().into_iter().chain(tracker.descriptors()).collect();
+    // Where there are none, no image comes here before it is whole.
+    let faults = Faults::open(FILLING_WORKERS).unwrap_or_default();
+    let keep = pagemap.descriptor().into_iter().chain(tracker.descriptors());
+    let keep: Vec<_> = keep.chain(faults.descriptors()).collect();
     let policy = Policy::of(Role::Cell, Strictness::inherited(), limits, &keep);
     let socket = Socket::inherited().ok_or("no socket to the monitor")?;
     let begun = Instant::now();
@@ -71,8 +77,9 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     let jail_us = micros(begun);
     let message = socket.recv_parcel(parcel::ANY).map_err(|error| error.to_string())?;
     let begun = Instant::now();
-    let mut process = Process::start(socket, message, &pagemap, tracker)?;
-    process.report(&Report::Ready { missing, jail_us, engine_us: micros(begun) })?;
+    let mut process = Process::start(socket, message, &pagemap, tracker, &faults)?;
+    let ready = Report::Ready { missing, jail_us, engine_us: micros(begun) };
+    process.report_with(&ready, &faults)?;
     process.obey()
 }
 
@@ -82,25 +89,35 @@ impl Process {
         message: Message,
         pagemap: &Arc<Pagemap>,
         tracker: Tracker,
+        faults: &Faults,
     ) -> Result<Self, String> {
         let order = serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
-        let Order::Start { tenant, workers, slots, state_bytes } = order else {
+        let Order::Start { tenant, workers, filling_workers, slots, state_bytes } = order else {
             return Err(format!("expected the order to start; found {order:?}"));
         };
         let engine = engine::engine().map_err(|error| format!("{error:#}"))?;
         let linker = host::linker(&engine).map_err(|error| format!("{error:#}"))?;
-        let rings = rings(message.descriptors, workers as usize)?;
+        let mut descriptors = message.descriptors;
+        let board = descriptors.pop().ok_or("the board of faults is missing")?;
+        let watches = faults.watches(board).map_err(|error| error.to_string())?;
+        let plain = workers as usize;
+        let rings = rings(descriptors, plain + filling_workers as usize)?;
         let inboxes: Arc<[Inbox]> = rings.iter().map(|ring| Inbox::new(ring.waker())).collect();
         let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
         let local = Arc::new(LocalTier::new(state_bytes, tracker));
         for (number, ring) in rings.into_iter().enumerate() {
-            let (inboxes, pagemap, ticker) =
-                (Arc::clone(&inboxes), Arc::clone(pagemap), ticker.clone());
-            let (slots, local) = (slots as usize, Arc::clone(&local));
+            let place = Workplace {
+                number,
+                plain,
+                inboxes: Arc::clone(&inboxes),
+                pagemap: Arc::clone(pagemap),
+                slots: slots as usize,
+                local: Arc::clone(&local),
+                ticker: ticker.clone(),
+                watch: number.checked_sub(plain).and_then(|line| watches.get(line)).cloned(),
+            };
             let run = move || {
-                let ended =
-                    worker_thread::run(number, ring, inboxes, &pagemap, slots, &local, &ticker);
-                if let Err(error) = ended {
+                if let Err(error) = worker_thread::run(ring, place) {
                     eprintln!("cell: worker {number}: {error}");
                 }
                 std::process::exit(1);
@@ -112,8 +129,13 @@ impl Process {
     }
 
     fn report(&self, report: &Report) -> Result<(), String> {
+        self.report_with(report, &Faults::default())
+    }
+
+    fn report_with(&self, report: &Report, faults: &Faults) -> Result<(), String> {
         let bytes = serde_json::to_vec(report).map_err(|error| error.to_string())?;
-        self.socket.send(&bytes, &[]).map_err(|error| error.to_string())
+        let descriptors: Vec<_> = faults.descriptors().collect();
+        self.socket.send(&bytes, &descriptors).map_err(|error| error.to_string())
     }
 
     /// The next order; nothing once the monitor has closed the socket. An order that arrives without
@@ -160,6 +182,13 @@ impl Process {
                     };
                     self.report(&report)?;
                 }
+                Order::Whole { number } => {
+                    let report = match self.whole(number) {
+                        Ok(()) => Report::Changed { number },
+                        Err(message) => failed(number, message),
+                    };
+                    self.report(&report)?;
+                }
                 Order::Remove { number } => {
                     self.functions.remove(&number);
                     self.post(|| Post::Remove(number));
@@ -179,6 +208,12 @@ impl Process {
         let settings = config(settings, descriptors, function.image.as_deref())?;
         function.set_settings(Arc::new(settings));
         Ok(())
+    }
+
+    fn whole(&self, number: u32) -> Result<(), String> {
+        let Some(function) = self.functions.get(&number) else { return Ok(()) };
+        let Some(image) = &function.image else { return Ok(()) };
+        image.memory().become_whole().map_err(|error| error.to_string())
     }
 
     fn post(&self, post: impl Fn() -> Post) {
@@ -205,8 +240,8 @@ impl Process {
         let image = match memory {
             None => None,
             Some(memory) => {
-                let image = Image::from_parts(memory, image).map_err(|error| error.to_string())?;
-                Some(Arc::new(image))
+                let take = if head.filling { Image::filling_from_parts } else { Image::from_parts };
+                Some(Arc::new(take(memory, image).map_err(|error| error.to_string())?))
             }
         };
         let image_us = micros(begun);

@@ -12,6 +12,12 @@ pub enum Stop {
     /// The caller is gone or asked to stop.
     #[error("the call was cancelled")]
     Cancelled,
+    /// A page of the image could not be had.
+    #[error(
+        "a page of its image could not be had from any source; nothing of this call counts; the \
+         monitor's log says why; try again when a host that has the image is up"
+    )]
+    Lost,
     /// `proc_exit` of WASI.
     #[error("exit with status {0}")]
     Exit(u32),

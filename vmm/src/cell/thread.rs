@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
 use faaslet_ring::{Broken, CellEnd, PushError, WaitError};
+use faaslet_snapshot::board::Watch;
 use faaslet_snapshot::dirty::Pagemap;
 use faaslet_state::SessionError;
 use faaslet_tier::Task;
@@ -54,6 +55,8 @@ pub(crate) struct ToOthers {
     ring: CellEnd,
     number: usize,
     inboxes: Arc<[Inbox]>,
+    /// Workers from this one on are for forks of images that are not whole.
+    plain: usize,
     chains: HashMap<u64, Parent>,
     next_chain: u64,
     asks: state::Asks,
@@ -68,19 +71,30 @@ pub(crate) struct ToOthers {
     failed: Option<Broken>,
 }
 
+/// What the thread of a worker is given.
+pub(crate) struct Workplace {
+    pub(crate) number: usize,
+    /// Workers from this one on are for forks of images that are not whole.
+    pub(crate) plain: usize,
+    pub(crate) inboxes: Arc<[Inbox]>,
+    pub(crate) pagemap: Arc<Pagemap>,
+    pub(crate) slots: usize,
+    pub(crate) local: Arc<LocalTier>,
+    pub(crate) ticker: Ticker,
+    /// The way to the pager, if it is for images that are not whole.
+    pub(crate) watch: Option<Arc<Watch>>,
+}
+
 /// Runs a worker until the cell ends.
-pub(crate) fn run(
-    number: usize,
-    ring: CellEnd,
-    inboxes: Arc<[Inbox]>,
-    pagemap: &Arc<Pagemap>,
-    slots: usize,
-    local: &Arc<LocalTier>,
-    ticker: &Ticker,
-) -> Result<(), ThreadError> {
-    let outside = ToOthers::new(ring, number, inboxes);
-    let mut worker = Worker::new(number as u32, pagemap, slots, outside);
-    worker.set_local(local);
+pub(crate) fn run(ring: CellEnd, place: Workplace) -> Result<(), ThreadError> {
+    let Workplace { number, plain, inboxes, pagemap, slots, local, ticker, watch } = place;
+    let mut outside = ToOthers::new(ring, number, inboxes);
+    outside.plain = plain;
+    let mut worker = Worker::new(number as u32, &pagemap, slots, outside);
+    worker.set_local(&local);
+    if let Some(watch) = watch {
+        worker.set_watch(watch);
+    }
     let mut message = Vec::new();
     let mut told = Instant::now();
     ticker.begin();
@@ -95,12 +109,12 @@ pub(crate) fn run(
         tell_load(&mut worker);
         if told.elapsed() >= COUNTS_EVERY {
             told = Instant::now();
-            tell_counts(&mut worker, local);
+            tell_counts(&mut worker, &local);
         }
         worker.outside().pump()?;
         // With nothing else to do, a slice of a check; then ring and inbox are looked at again.
         if !worker.busy() && !worker.check() {
-            wait(&mut worker, ticker, told + COUNTS_EVERY)?;
+            wait(&mut worker, &ticker, told + COUNTS_EVERY)?;
         }
     }
 }
@@ -252,6 +266,7 @@ impl ToOthers {
         Self {
             ring,
             number,
+            plain: inboxes.len(),
             inboxes,
             chains: HashMap::new(),
             next_chain: 0,
@@ -329,9 +344,13 @@ impl ToOthers {
         self.inboxes[self.number].take()
     }
 
-    /// Another worker that has less to do than this one.
-    fn idler(&self, load: usize) -> Option<&Inbox> {
-        let others = self.inboxes.iter().enumerate().filter(|(number, _)| *number != self.number);
+    /// Another worker that has less to do than this one, or than any if this one is not for forks
+    /// of such images.
+    fn idler(&self, load: usize, filling: bool) -> Option<&Inbox> {
+        let pool = if filling { self.plain..self.inboxes.len() } else { 0..self.plain };
+        let load = if pool.contains(&self.number) { load } else { usize::MAX };
+        let others = pool.map(|number| (number, &self.inboxes[number]));
+        let others = others.filter(|(number, _)| *number != self.number);
         let idlest = others.map(|(_, inbox)| inbox).min_by_key(|inbox| inbox.load())?;
         (idlest.load() < load).then_some(idlest)
     }
@@ -395,7 +414,7 @@ impl Outside for ToOthers {
         if departure.function.is_none() {
             return self.leave_to_monitor(departure);
         }
-        match self.idler(load) {
+        match self.idler(load, departure.filling) {
             Some(inbox) => inbox.post(Post::Run(departure)).err(),
             None => Some(departure),
         }

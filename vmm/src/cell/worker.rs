@@ -31,6 +31,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use faaslet_abi::Outcome;
+use faaslet_snapshot::board::Watch;
 use faaslet_snapshot::dirty::{Pagemap, Scanner};
 use faaslet_snapshot::layout::Layout;
 use faaslet_snapshot::slot::Slot;
@@ -86,6 +87,8 @@ pub struct Departure {
     pub name: String,
     /// The call.
     pub call: Call,
+    /// The function's image is not whole.
+    pub filling: bool,
 }
 
 /// What a worker gives to the rest of the cell.
@@ -113,6 +116,8 @@ pub trait Outside {
 }
 
 struct Task {
+    /// Address of its slot.
+    base: u64,
     future: Pin<Box<dyn Future<Output = ()>>>,
     exchange: Exchange,
     function: u32,
@@ -182,6 +187,8 @@ pub struct Worker<O> {
     arrived: u64,
     audit: Rc<Audit>,
     local: Option<Arc<LocalTier>>,
+    /// The way to the pager, on a worker for images that are not whole.
+    watch: Option<Arc<Watch>>,
     outside: O,
 }
 
@@ -206,6 +213,7 @@ impl<O: Outside> Worker<O> {
             arrived: 0,
             audit: Rc::default(),
             local: None,
+            watch: None,
             outside,
         }
     }
@@ -213,6 +221,11 @@ impl<O: Outside> Worker<O> {
     /// Gives the Faaslets that it makes from now on state.
     pub fn set_local(&mut self, local: &Arc<LocalTier>) {
         self.local = Some(Arc::clone(local));
+    }
+
+    /// Lets the slots that it makes from now on be mapped to images that are not whole.
+    pub fn set_watch(&mut self, watch: Arc<Watch>) {
+        self.watch = Some(watch);
     }
 
     /// Lets calls reach `function`; a function of the same name gives its name up, and runs on
@@ -387,7 +400,11 @@ impl<O: Outside> Worker<O> {
 
     fn new_task(&mut self, number: u32, mode: Mode) -> Option<u32> {
         let warm = self.functions.get_mut(&number)?;
-        let slot = Slot::reserve(&self.layout).ok()?;
+        let mut slot = Slot::reserve(&self.layout).ok()?;
+        if let Some(watch) = &self.watch {
+            slot.set_watch(watch);
+        }
+        let base = slot.base().addr().get() as u64;
         let exchange = Exchange::new(self.local.clone());
         let seat = Seat {
             function: Arc::clone(&warm.function),
@@ -400,6 +417,7 @@ impl<O: Outside> Worker<O> {
         warm.live += 1;
         let now = Instant::now();
         let task = Task {
+            base,
             future,
             exchange,
             function: number,
@@ -436,6 +454,7 @@ impl<O: Outside> Worker<O> {
         let mut desk = task.exchange.desk();
         desk.phase = Phase::Runnable;
         desk.cancelled = false;
+        desk.lost = false;
         desk.task = task_of(self.number, index, self.serial);
         desk.call = Some(call);
         drop(desk);
@@ -444,10 +463,16 @@ impl<O: Outside> Worker<O> {
 
     fn poll(&mut self, index: u32) {
         let Some(Some(task)) = self.tasks.get_mut(index as usize) else { return };
+        if let Some(watch) = &self.watch {
+            watch.enter(u64::from(task.function), task.base);
+        }
         let mut context = Context::from_waker(Waker::noop());
         // A panic is a fault of the host in one call: it costs that call and its slot, no other.
         let polled = catch_unwind(AssertUnwindSafe(|| task.future.as_mut().poll(&mut context)));
         let mut desk = task.exchange.desk();
+        if self.watch.as_ref().is_some_and(|watch| watch.settle()) {
+            desk.lose();
+        }
         let phase = match polled {
             Ok(Poll::Pending) => desk.phase,
             Ok(Poll::Ready(())) => Phase::Dead,

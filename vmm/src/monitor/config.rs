@@ -12,6 +12,9 @@ use crate::cell::Limits;
 /// Longest deadline that a call may have.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// Images of fewer bytes are sooner read than forked before they are whole.
+const LAZY_ABOVE_BYTES: u64 = 4 << 20;
+
 /// Most worker threads of a cell.
 pub const MAX_WORKERS: usize = 64;
 /// Longest initialisation that a deployment may ask for.
@@ -52,6 +55,8 @@ pub struct Config {
     pub drain: Duration,
     /// Whether cells run without a fence that this machine cannot put up.
     pub sandbox: Strictness,
+    /// Images of more bytes than this are called before they are whole; none for never.
+    pub lazy_above_bytes: Option<u64>,
     /// Keep the processor awake: lower latency, more power.
     pub low_latency: bool,
     /// What this host may hold of state.
@@ -81,6 +86,7 @@ impl Config {
             upload_quota_bytes: 1 << 30,
             drain: Duration::from_secs(30),
             sandbox: Strictness::of_this_user(),
+            lazy_above_bytes: Some(LAZY_ABOVE_BYTES),
             low_latency: false,
             state: StateBounds::default(),
             peers: None,

@@ -1,14 +1,16 @@
 //! The functions that can be called, by tenant and name: what the store holds, in memory.
 
 use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use faaslet_snapshot::image::Image;
+use faaslet_snapshot::image::{Head, Image};
 use faaslet_store::{Deployment, FunctionName, Mode as StoreMode, TenantLimits, VersionInfo};
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::filling::Filling;
 use super::link::CellLink;
 use super::lock::lock;
 use super::logs::Log;
@@ -28,11 +30,38 @@ pub struct Deployed {
     /// What all versions of the function log.
     pub log: Arc<Log>,
     /// Its image, once a cell has needed it.
-    pub image: Mutex<Option<Arc<Image>>>,
+    pub image: Mutex<Option<ImageHere>>,
     /// Why it cannot be compiled for this engine and processor, if that was tried.
     pub unfit: OnceLock<String>,
     /// The cell that has it, and its number there.
     loaded: Mutex<Option<(Arc<CellLink>, u32)>>,
+}
+
+/// An image as this host has it.
+#[derive(Clone)]
+pub enum ImageHere {
+    /// All of it.
+    Whole(Arc<Image>),
+    /// Not all yet.
+    Filling(Arc<Filling>),
+}
+
+impl ImageHere {
+    /// All of it but the memory.
+    pub fn head(&self) -> &Head {
+        match self {
+            Self::Whole(image) => image.head(),
+            Self::Filling(filling) => filling.image().head(),
+        }
+    }
+
+    /// Its memory, for a cell.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Whole(image) => image.memory().fd(),
+            Self::Filling(filling) => filling.image().fd(),
+        }
+    }
 }
 
 /// A tenant, and its cell on this host.

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use faaslet_sandbox::cgroup;
 use faaslet_sandbox::folder::{Access, DetachError, detach};
-use faaslet_snapshot::image::{Image, OpenError};
+use faaslet_snapshot::image::{Head, Image, OpenError};
 use faaslet_store::{BlobKind, Code, Name};
 use memfd::MemfdOptions;
 
-use super::functions::{Deployed, TenantCell};
+use super::filling::Filling;
+use super::functions::{Deployed, ImageHere, TenantCell};
 use super::link::{CellError, CellEvents, CellLink, CellSpec};
 use super::lock::lock;
 use super::{Events, Monitor, StoreError};
@@ -144,7 +145,9 @@ async fn give(
     let begun = Instant::now();
     let code = monitor.code(deployed).await?;
     let (blocking, version) = (Arc::clone(monitor), Arc::clone(deployed));
-    let parts = tokio::task::spawn_blocking(move || Parts::open(&blocking, &version, &code));
+    let lazy = link.paging().can();
+    let open = move || Parts::open(&blocking, &version, &code, lazy);
+    let parts = tokio::task::spawn_blocking(open);
     let parts = parts.await.map_err(std::io::Error::other)??;
     let order = Order::Function(Box::new(FunctionHead {
         number,
@@ -155,9 +158,16 @@ async fn give(
         settings: parts.settings.clone(),
         plan_bytes: parts.plan_bytes,
         image: parts.image.is_some(),
+        filling: matches!(parts.image, Some(ImageHere::Filling(_))),
     }));
     let (opened, begun) = (begun.elapsed(), Instant::now());
+    if let Some(ImageHere::Filling(filling)) = &parts.image {
+        link.paging().add(number, filling.image())?;
+    }
     link.order(&order, &parts.fds()).await?;
+    if let Some(ImageHere::Filling(filling)) = &parts.image {
+        monitor.tell_when_whole(deployed, Arc::clone(filling), link, number);
+    }
     let [open_us, given_us] = [opened, begun.elapsed()].map(|time| time.as_micros() as u64);
     tracing::debug!(function = deployed.name(), open_us, given_us, "function is in its cell");
     Ok(())
@@ -170,19 +180,24 @@ struct Parts {
     /// Plan and image head.
     blob: File,
     plan_bytes: usize,
-    image: Option<Arc<Image>>,
+    image: Option<ImageHere>,
     settings: SettingsHead,
     folders: Vec<OwnedFd>,
 }
 
 impl Parts {
-    fn open(monitor: &Monitor, deployed: &Deployed, code: &Code) -> Result<Self, LoadError> {
+    fn open(
+        monitor: &Monitor,
+        deployed: &Deployed,
+        code: &Code,
+        lazy: bool,
+    ) -> Result<Self, LoadError> {
         let deployment = deployed.deployment();
         let open =
             |kind, hash| monitor.store.open_blob_checked(kind, hash).map_err(StoreError::from);
         let mut plan = Vec::new();
         open(BlobKind::Plan, code.plan)?.read_to_end(&mut plan)?;
-        let image = image(monitor, deployed)?;
+        let image = image(monitor, deployed, lazy)?;
         let head = image.as_ref().map_or(&[][..], |image| image.head().as_bytes());
         let (settings, folders) = settings(monitor, deployed)?;
         Ok(Self {
@@ -198,24 +213,38 @@ impl Parts {
 
     fn fds(&self) -> Vec<BorrowedFd<'_>> {
         let mut fds = vec![self.artefact.as_fd(), self.module.as_fd(), self.blob.as_fd()];
-        fds.extend(self.image.as_ref().map(|image| image.memory().fd()));
+        fds.extend(self.image.as_ref().map(ImageHere::fd));
         fds.extend(self.folders.iter().map(AsFd::as_fd));
         fds
     }
 }
 
-/// The image of a version, opened and checked once.
-fn image(monitor: &Monitor, deployed: &Deployed) -> Result<Option<Arc<Image>>, LoadError> {
+/// The image of a version, opened once; a large one may be called before it is whole.
+fn image(
+    monitor: &Monitor,
+    deployed: &Deployed,
+    lazy: bool,
+) -> Result<Option<ImageHere>, LoadError> {
     let Some(image) = deployed.deployment().image else { return Ok(None) };
     let mut kept = lock(&deployed.image);
-    if let Some(image) = kept.as_ref() {
-        return Ok(Some(Arc::clone(image)));
+    match kept.as_ref() {
+        Some(image @ ImageHere::Whole(_)) => return Ok(Some(image.clone())),
+        Some(image) if lazy => return Ok(Some(image.clone())),
+        _ => {}
     }
     let file = monitor.store.open_blob(BlobKind::Image, image.blob).map_err(StoreError::from)?;
     let failed = |error| LoadError::Image { name: deployed.name().to_owned(), error };
-    let image = Arc::new(Image::open(&file).map_err(failed)?);
-    *kept = Some(Arc::clone(&image));
-    Ok(Some(image))
+    let above = monitor.config.lazy_above_bytes.filter(|_| lazy);
+    let here = if above.is_some_and(|most| file.metadata().is_ok_and(|file| file.len() > most)) {
+        let head = Head::read(&file).map_err(failed)?;
+        let id = head.id();
+        let filling = Filling::from_file(&monitor.runtime, head, file);
+        ImageHere::Filling(filling.map_err(|source| failed(OpenError::Memory { id, source }))?)
+    } else {
+        ImageHere::Whole(Arc::new(Image::open(&file).map_err(failed)?))
+    };
+    *kept = Some(here.clone());
+    Ok(Some(here))
 }
 
 /// A memory file for what is too large for a message.

@@ -20,6 +20,7 @@ mod config;
 mod credentials;
 mod deploy;
 mod disk;
+mod filling;
 mod functions;
 mod groups;
 mod images;

@@ -157,6 +157,7 @@ async fn await_result(
     handle: u32,
     timeout_ms: i64,
 ) -> wasmtime::Result<i32> {
+    host.data().refuse_lost()?;
     let deadline = host.data().running.call.deadline;
     let until = u64::try_from(timeout_ms)
         .ok()

@@ -22,6 +22,7 @@ use wasmtime::{Engine, Global, Linker};
 use super::call::{Call, ResponseHead};
 use super::exchange::Exchange;
 use super::function::Function;
+use super::stop::Stop;
 use super::streams::Streams;
 use super::tables::TableRoom;
 
@@ -181,6 +182,16 @@ impl Host {
             self.exchange.clone(),
         );
         self.running = Running::new(false, call);
+    }
+
+    /// Whether a page of the image could not be had: what the call computes is of no use.
+    pub(crate) fn lost(&self) -> bool {
+        self.memory.watch().is_some() && (self.memory.lost() || self.exchange.desk().lost)
+    }
+
+    /// Refuses every call of a Faaslet that [`Host::lost`] says is.
+    pub(crate) fn refuse_lost(&self) -> Result<(), Stop> {
+        if self.lost() { Err(Stop::Lost) } else { Ok(()) }
     }
 
     /// The memory, for the bake to read.

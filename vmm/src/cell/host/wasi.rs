@@ -37,6 +37,7 @@ macro_rules! bind_import {
             WASI,
             stringify!($name),
             |mut caller: Caller<'_, Host>, $($param: $ty),*| -> wasmtime::Result<i32> {
+                caller.data().refuse_lost()?;
                 let Host { wasi, memory, .. } = caller.data_mut();
                 settle(wasi.$name(&Memory(memory), $($param),*)).map_err(trap)
             },
@@ -48,6 +49,7 @@ macro_rules! bind_import {
             stringify!($name),
             |mut caller: Caller<'_, Host>, ($($param,)*): ($($ty,)*)| {
                 Box::new(async move {
+                    caller.data().refuse_lost()?;
                     let Host { wasi, memory, exchange, running, .. } = caller.data_mut();
                     let step = wasi.$name(&Memory(memory), $($param),*);
                     wait(step, exchange.clone(), running.call.deadline).await
@@ -60,6 +62,7 @@ macro_rules! bind_import {
             WASI,
             stringify!($name),
             |mut caller: Caller<'_, Host>, $($param: $ty),*| -> wasmtime::Result<()> {
+                caller.data().refuse_lost()?;
                 let Host { wasi, memory, .. } = caller.data_mut();
                 let Exit(status) = wasi.$name(&Memory(memory), $($param),*).map_err(trap)?;
                 Err(Stop::Exit(status).into())

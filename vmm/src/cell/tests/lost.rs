@@ -57,7 +57,8 @@ fn a_chained_call_without_room_is_refused() {
     outside.answer(1, large());
     let parent = Parent { worker: 0, task: 3, serial: 5, handle: 7 };
     let input = crate::cell::Call { input: vec![1; LARGE_BYTES], ..call(b"") };
-    let departure = Departure { parent, function: None, name: "far".into(), call: input };
+    let departure =
+        Departure { parent, function: None, name: "far".into(), call: input, filling: false };
     assert!(outside.depart(departure, 0).is_none());
     let Some(Post::Done(whose, answer)) = outside.take_post() else { panic!("nobody was told") };
     assert_eq!((whose, answer.outcome), (parent, Outcome::Refused));

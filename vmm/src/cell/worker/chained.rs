@@ -32,7 +32,9 @@ impl<O: Outside> Worker<O> {
             Target::Export(name) => (Some(task.function), String::new(), Entry::Export(name)),
             Target::Table(at) => (Some(task.function), String::new(), Entry::Table(at)),
         };
-        let mode = function.and_then(|number| self.functions.get(&number)).map(|w| w.function.mode);
+        let called = function.and_then(|number| self.functions.get(&number)).map(|w| &w.function);
+        let mode = called.map(|function| function.mode);
+        let filling = called.is_some_and(|function| !function.is_whole());
         let call = Call {
             id: self.outside.call_id(),
             attempt: 1,
@@ -43,7 +45,7 @@ impl<O: Outside> Worker<O> {
             request: Vec::new(),
             input: chain.input,
         };
-        let departure = Departure { parent, function, name, call };
+        let departure = Departure { parent, function, name, call, filling };
         let Some(stays) = self.outside.depart(departure, self.ready.len()) else { return };
         match stays.function {
             Some(number) => self.run_here(number, stays),
@@ -58,13 +60,13 @@ impl<O: Outside> Worker<O> {
     /// Begins a chained call on this worker, or else lets it wait on the one that has least to do:
     /// each has slots of its own.
     fn run_here(&mut self, number: u32, departure: Departure) {
-        let Departure { parent, function, name, call } = departure;
+        let Departure { parent, function, name, call, filling } = departure;
         let origin = Origin::Parent(parent);
         if let Some(answer) = self.waits_for_itself(number, parent) {
             return self.deliver(origin, answer);
         }
         let Err(call) = self.place(number, call, origin) else { return };
-        let departure = Departure { parent, function, name, call };
+        let departure = Departure { parent, function, name, call, filling };
         if let Some(stays) = self.outside.depart(departure, usize::MAX) {
             self.queue(number, stays.call, origin);
         }

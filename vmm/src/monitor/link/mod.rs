@@ -8,11 +8,13 @@
 
 mod messages;
 mod orders;
+mod paging;
 mod slab;
 mod start;
 mod state;
 mod worker;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +32,7 @@ use crate::cell::{Answer, Refusal};
 use crate::wire::{CallHead, ToCell};
 pub use messages::{CellEvents, ChainOut};
 pub use orders::CellError;
+use paging::Paging;
 pub use start::CellSpec;
 use state::StateLink;
 
@@ -48,6 +51,7 @@ pub struct CellLink {
     orders: AsyncMutex<()>,
     workers: Vec<WorkerLink>,
     state: StateLink,
+    paging: Paging,
     events: Arc<dyn CellEvents>,
     ended: AtomicBool,
     retired: AtomicBool,
@@ -75,13 +79,14 @@ impl CellLink {
             bells.push(bell);
             workers.push(WorkerLink::new(to_cell, from_cell));
         }
-        let link = Arc::new(Self {
+        let link = Arc::new_cyclic(|link| Self {
             tenant: spec.tenant.clone(),
             pid: started.pid,
             socket: started.socket,
             orders: AsyncMutex::new(()),
             workers,
             state: StateLink::new(spec.state.clone()),
+            paging: Paging::new(link, spec.workers, started.faults, started.board),
             events,
             ended: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -224,7 +229,7 @@ impl CellLink {
     ) -> Result<CallKey, NotSent> {
         let now = self.started.elapsed().as_millis() as u64;
         self.last_call_ms.store(now, Ordering::Relaxed);
-        let worker = self.least_loaded();
+        let worker = self.least_loaded(self.paging.pool(head.function, self.workers.len()));
         match self.workers[worker].call(head, parts, caller) {
             Ok(number) => Ok(CallKey { worker, number }),
             Err(NotSent::Broken(caller, broken)) => {
@@ -255,18 +260,19 @@ impl CellLink {
 
     /// Makes reset slots of a function ahead of its calls, spread over the workers.
     pub fn prewarm(&self, function: u32, slots: usize) {
-        let workers = self.workers.len();
-        for worker in 0..workers {
-            let share = (slots + workers - 1 - worker) / workers;
+        let pool = self.paging.pool(function, self.workers.len());
+        let workers = pool.len();
+        for (nth, worker) in pool.enumerate() {
+            let share = (slots + workers - 1 - nth) / workers;
             self.tell(worker, &ToCell::Prewarm { function, slots: share as u32 }, &[]);
         }
     }
 
-    /// The worker with the fewest calls; of equal ones the first, so that a single caller finds
+    /// The worker of a pool with the fewest calls; of equal ones the first, so that a single caller finds
     /// the same warm slots again.
-    fn least_loaded(&self) -> usize {
+    fn least_loaded(&self, pool: Range<usize>) -> usize {
         let load = |worker: &usize| self.workers[*worker].in_flight();
-        (0..self.workers.len()).min_by_key(load).unwrap_or(0)
+        pool.min_by_key(load).unwrap_or(0)
     }
 
     /// Tells a worker something; whether there was room for it. A cell whose ring is broken ends.
@@ -287,7 +293,13 @@ impl CellLink {
         self.end.notify_one();
     }
 
+    /// Ways of images that are not whole into the cell.
+    pub(super) fn paging(&self) -> &Paging {
+        &self.paging
+    }
+
     fn close(&self, why: &str) {
+        self.paging.end();
         self.ended.store(true, Ordering::SeqCst);
         self.closed.notify_waiters();
         self.state.end(self.pid);

@@ -1,6 +1,6 @@
 //! Orders to a cell over its socket, and what it reports.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use faaslet_sandbox::aio::AsyncSocket;
@@ -42,10 +42,10 @@ impl CellLink {
         let bytes = serde_json::to_vec(order).map_err(|error| failed(error.to_string()))?;
         let sent = self.socket.send_parcel(&bytes, fds).await;
         sent.map_err(|error| CellError::Gone(error.to_string()))?;
-        if !matches!(order, Order::Function(_) | Order::Settings { .. }) {
+        if matches!(order, Order::Start { .. } | Order::Remove { .. }) {
             return Ok(());
         }
-        match report(&self.socket).await? {
+        match report(&self.socket).await?.0 {
             Report::Added { artefact_us, image_us, .. } => {
                 tracing::debug!(artefact_us, image_us, "a cell told how long it took");
                 Ok(())
@@ -57,8 +57,8 @@ impl CellLink {
     }
 }
 
-/// What the cell says next.
-pub(super) async fn report(socket: &AsyncSocket) -> Result<Report, CellError> {
+/// What the cell says next, and the descriptors beside it.
+pub(super) async fn report(socket: &AsyncSocket) -> Result<(Report, Vec<OwnedFd>), CellError> {
     let message = tokio::time::timeout(REPORT_LIMIT, socket.recv())
         .await
         .map_err(|_| CellError::Gone(format!("it said nothing within {REPORT_LIMIT:?}")))?
@@ -66,8 +66,9 @@ pub(super) async fn report(socket: &AsyncSocket) -> Result<Report, CellError> {
     if message.bytes.is_empty() {
         return Err(CellError::Gone("it closed its socket".to_owned()));
     }
-    serde_json::from_slice(&message.bytes).map_err(|error| CellError::Report {
+    let report = serde_json::from_slice(&message.bytes).map_err(|error| CellError::Report {
         expected: "answer over its socket",
         found: error.to_string(),
-    })
+    })?;
+    Ok((report, message.descriptors))
 }

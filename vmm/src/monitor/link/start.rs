@@ -1,14 +1,16 @@
 //! Starting a cell: its process, its rings, and the word that it is ready.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use faaslet_ring::{Capacity, CreateError, MonitorEnd, RingFds};
 use faaslet_sandbox::aio::{AsyncChild, AsyncSocket};
 use faaslet_sandbox::cgroup::{self, Cgroup, Cgroups};
 use faaslet_sandbox::{Spec, Strictness, spawn};
+use faaslet_snapshot::board::Board;
 
 use super::orders::{CellError, report};
+use crate::cell::FILLING_WORKERS;
 use crate::cell::process::ROLE;
 use crate::control::{Order, Report};
 use crate::monitor::state::StateSession;
@@ -46,6 +48,10 @@ pub(super) struct Started {
     pub(super) rings: Vec<MonitorEnd>,
     /// What the jail could not give on this machine.
     pub(super) missing: Vec<String>,
+    /// What tells the faults of forks of images that are not whole; none where there is no such
+    /// way.
+    pub(super) faults: Vec<OwnedFd>,
+    pub(super) board: Board,
 }
 
 /// Starts the process and waits until it is ready.
@@ -65,13 +71,14 @@ pub(super) async fn start(spec: &CellSpec, cgroups: &Cgroups) -> Result<Started,
     let socket = AsyncSocket::new(socket).map_err(|error| failed(&error))?;
     let pid = child.pid();
     let (spawned, begun) = (begun.elapsed(), Instant::now());
-    let (rings, fds) = rings(spec.workers)?;
-    order_start(spec, &socket, &fds).await?;
-    let missing = ready(&socket).await?;
+    let (rings, fds) = rings(spec.workers + FILLING_WORKERS)?;
+    let board = Board::new().map_err(|error| failed(&error))?;
+    order_start(spec, &socket, &fds, &board).await?;
+    let (missing, faults) = ready(&socket).await?;
     let [spawn_us, ready_us] = [spawned, begun.elapsed()].map(|time| time.as_micros() as u64);
     tracing::debug!(tenant = spec.tenant, spawn_us, ready_us, "cell is ready");
     let child = AsyncChild::new(child).map_err(|error| failed(&error))?;
-    Ok(Started { child, pid, socket, group, rings, missing })
+    Ok(Started { child, pid, socket, group, rings, missing, faults, board })
 }
 
 fn rings(workers: usize) -> Result<(Vec<MonitorEnd>, Vec<RingFds>), CellError> {
@@ -104,26 +111,30 @@ async fn order_start(
     spec: &CellSpec,
     socket: &AsyncSocket,
     fds: &[RingFds],
+    board: &Board,
 ) -> Result<(), CellError> {
     let order = Order::Start {
         tenant: spec.tenant.clone(),
         workers: spec.workers as u32,
+        filling_workers: FILLING_WORKERS as u32,
         slots: spec.slots as u32,
         state_bytes: spec.state_bytes,
     };
     let failed = |error: &dyn std::fmt::Display| CellError::Start(error.to_string());
     let bytes = serde_json::to_vec(&order).map_err(|error| failed(&error))?;
-    let fds: Vec<_> =
-        fds.iter().flat_map(|ring| [ring.memory.as_fd(), ring.bell.as_fd()]).collect();
+    let rings = fds.iter().flat_map(|ring| [ring.memory.as_fd(), ring.bell.as_fd()]);
+    let fds: Vec<_> = rings.chain([board.fd()]).collect();
     socket.send_parcel(&bytes, &fds).await.map_err(|error| failed(&error))
 }
 
-async fn ready(socket: &AsyncSocket) -> Result<Vec<String>, CellError> {
+async fn ready(socket: &AsyncSocket) -> Result<(Vec<String>, Vec<OwnedFd>), CellError> {
     match report(socket).await? {
-        Report::Ready { missing, jail_us, engine_us } => {
+        (Report::Ready { missing, jail_us, engine_us }, faults) => {
             tracing::debug!(jail_us, engine_us, "a cell told how long it took");
-            Ok(missing)
+            Ok((missing, faults))
         }
-        other => Err(CellError::Report { expected: "become ready", found: format!("{other:?}") }),
+        (other, _) => {
+            Err(CellError::Report { expected: "become ready", found: format!("{other:?}") })
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use faaslet_abi::Status;
+use faaslet_snapshot::board::Writable;
 use faaslet_state::message::Body;
 use faaslet_state::{Key, Version};
 use faaslet_tier::{MapId, Task, Tier, Value, Wake};
@@ -70,6 +71,8 @@ pub(super) struct Mapped {
     pub(super) offset: u64,
     pub(super) len: u32,
     pub(super) shared: bool,
+    /// Tells the pager that others see what is stored here.
+    pub(super) _writable: Option<Writable>,
 }
 
 impl Held {

@@ -2,6 +2,7 @@
 
 use faaslet_abi::Status;
 use faaslet_abi::state::MapMode;
+use faaslet_snapshot::board::Watch;
 use faaslet_snapshot::bytes::{Bytes, HOST_PAGE};
 use faaslet_snapshot::slot::Sharing;
 use faaslet_tier::{self as tier, TierError};
@@ -100,7 +101,8 @@ fn place(held: &mut Held, host: &mut Host, asked: Asked, opened: Opened, id: tie
     value.placed(id, host.slot.base().addr().get() + page as usize);
     let addr = page + before as u32;
     let (offset, len) = (asked.offset, asked.len);
-    held.maps.push(Mapped { value, id, addr, page, offset, len, shared });
+    let writable = host.memory.watch().filter(|_| shared).map(Watch::writable);
+    held.maps.push(Mapped { value, id, addr, page, offset, len, shared, _writable: writable });
     put(&host.memory, asked.out, &addr.to_le_bytes())?;
     Ok(0)
 }

@@ -184,6 +184,7 @@ fn at_once(
 /// What the call has, made at its first call for state.
 #[inline]
 fn held(host: &mut Host) -> Result<(&mut Held, &GuestMemory), Refused> {
+    host.refuse_lost().map_err(Refused::Stop)?;
     if host.running.state.is_none() {
         host.running.state = Some(make(host)?);
     }
