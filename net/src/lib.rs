@@ -25,6 +25,7 @@ pub mod peer;
 pub mod server;
 pub mod tls;
 
+pub use faaslet_proto::ship;
 pub use faaslet_proto::{
     Call, CancelReason, Close, CloseCode, Limits, Mode, Name, Outcome, Refusal, Reply, Timings,
     limits::Patience,
