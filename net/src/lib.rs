@@ -26,6 +26,7 @@ pub mod server;
 pub mod strangers;
 pub mod tls;
 
+pub use faaslet_proto::ship;
 pub use faaslet_proto::{
     Call, CancelReason, Close, CloseCode, Limits, Mode, Name, Outcome, Refusal, Reply, Timings,
     limits::Patience,

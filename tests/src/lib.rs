@@ -11,6 +11,7 @@
 
 mod groups;
 mod guests;
+mod hosts;
 mod http;
 mod monitor;
 mod program;
@@ -20,6 +21,7 @@ pub mod tree;
 mod wait;
 
 pub use guests::{built, picture, wat_files};
+pub use hosts::Hosts;
 pub use http::Answer;
 pub use monitor::{Monitor, halt_process, kill_process};
 pub use program::{Ran, program};

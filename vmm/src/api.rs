@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use faaslet_net::ship::{Stage, Warmth};
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Phase;
@@ -104,6 +105,8 @@ pub struct FunctionInfo {
     pub image_bytes: u64,
     /// Whether its instances are kept, and if not, why.
     pub kept: Result<(), String>,
+    /// The host that it was deployed on, if that is another one.
+    pub copy_of: Option<String>,
     /// Slots that hold an instance of any function of the tenant.
     pub warm_slots: u32,
     /// Calls since the monitor started.
@@ -114,6 +117,92 @@ pub struct FunctionInfo {
     pub p50_us: u64,
     /// 99th percentile of the run time, in microseconds.
     pub p99_us: u64,
+}
+
+/// Where a function is to be made warm.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrewarmRequest {
+    /// Hosts by name; the one that is asked when there are none.
+    pub hosts: Vec<String>,
+    /// Reset slots on each.
+    pub slots: u32,
+    /// Of the image, what its first runs touched; else all of it.
+    pub working_set: bool,
+    /// Go on telling until every host is done.
+    pub wait: bool,
+}
+
+impl Default for PrewarmRequest {
+    fn default() -> Self {
+        Self { hosts: Vec::new(), slots: 1, working_set: false, wait: true }
+    }
+}
+
+/// How far a host is with making a function warm: a line of the answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostWarmth {
+    /// The host.
+    pub host: String,
+    /// `find`, `fetch`, `load`, `slots`, `done` or `failed`.
+    pub stage: String,
+    /// The version that is warm, once it is.
+    pub version: u64,
+    /// Bytes that came from other hosts.
+    pub moved_bytes: u64,
+    /// Bytes of the files that had to come or were there.
+    pub total_bytes: u64,
+    /// Pages of the image that are on the host.
+    pub pages: u64,
+    /// Reset slots.
+    pub slots: u32,
+    /// Microseconds so far.
+    pub took_us: u64,
+    /// Microseconds of the first call since it was made warm, once there was one.
+    pub first_call_us: Option<u64>,
+    /// Why it failed.
+    pub failure: Option<String>,
+}
+
+impl HostWarmth {
+    /// What a host said.
+    #[must_use]
+    pub fn new(host: &str, warmth: Warmth) -> Self {
+        let Warmth { stage, counts, failure } = warmth;
+        let word = match stage {
+            Stage::Find => "find",
+            Stage::Fetch => "fetch",
+            Stage::Load => "load",
+            Stage::Slots => "slots",
+            Stage::Done => "done",
+            Stage::Failed => "failed",
+        };
+        Self {
+            host: host.to_owned(),
+            stage: word.to_owned(),
+            version: counts.version,
+            moved_bytes: counts.moved_bytes,
+            total_bytes: counts.total_bytes,
+            pages: counts.pages,
+            slots: counts.slots,
+            took_us: counts.took_us,
+            first_call_us: counts.first_call_us,
+            failure: (stage == Stage::Failed).then_some(failure),
+        }
+    }
+
+    /// One that did not answer.
+    #[must_use]
+    pub fn failed(host: &str, failure: String) -> Self {
+        let (host, stage) = (host.to_owned(), "failed".to_owned());
+        Self { host, stage, failure: Some(failure), ..Self::default() }
+    }
+
+    /// Whether nothing more will change.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.stage == "done" || self.stage == "failed"
+    }
 }
 
 /// A value of state.

@@ -27,6 +27,7 @@ pub mod limits;
 mod outgoing;
 pub mod peer;
 pub mod server;
+pub mod ship;
 pub mod wire;
 
 pub use call::{Call, InvalidName, Mode, Name, Outcome, Refusal, Reply, Timings};

@@ -345,10 +345,10 @@ impl PeersApp {
                 let Some(peer) = &link.peer else { return Ok(()) };
                 peer.count_served();
                 peer.count_received(bytes(&request));
-                let PeerRequest { head, payload, deadline } = request;
+                let PeerRequest { service, head, payload, deadline } = request;
                 let mailbox = self.mailbox.clone();
                 let request = RequestRef { link: key, id };
-                let reply = PeerReply { mailbox, request, deadline, used: false };
+                let reply = PeerReply { mailbox, request, service, deadline, used: false };
                 self.handler.request(peer.host, head, payload, reply);
             }
             PeerEvent::Cancelled { id, why } => {
@@ -448,6 +448,12 @@ fn respond(now: Instant, request: RequestRef, response: Response, hub: &mut Hub<
                 peer.count_sent(response.head.len() + response.payload.len());
             }
             session.respond(now, id, response);
+        }
+        Response::Ahead(response) => {
+            if let Some(peer) = &link.peer {
+                peer.count_sent(response.head.len() + response.payload.len());
+            }
+            session.respond_ahead(now, id, response);
         }
         Response::Refuse(reason) => {
             session.refuse(now, id, &reason);

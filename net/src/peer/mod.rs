@@ -30,7 +30,7 @@ pub mod tls;
 pub use directory::PeerCounters;
 pub use error::PeerError;
 pub use faaslet_proto::peer::limits::{MAX_HEAD_BYTES, MAX_PAYLOAD_BYTES};
-pub use faaslet_proto::peer::{HostId, InvalidHostId, PeerLimits, PeerResponse};
+pub use faaslet_proto::peer::{HostId, InvalidHostId, PeerLimits, PeerResponse, Service};
 
 use crate::endpoint::{Driver, LinkKey, Socket, transport};
 use crate::mailbox::Mailbox;
@@ -77,6 +77,7 @@ pub struct RequestRef {
 pub struct PeerReply {
     mailbox: Arc<Mailbox<Post>>,
     request: RequestRef,
+    service: Service,
     deadline: Instant,
     used: bool,
 }
@@ -86,6 +87,12 @@ impl PeerReply {
     #[must_use]
     pub fn request(&self) -> RequestRef {
         self.request
+    }
+
+    /// What the request is for.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        self.service
     }
 
     /// When nobody waits for the response any more.
@@ -98,6 +105,12 @@ impl PeerReply {
     pub fn respond(self, head: impl Into<Bytes>, payload: impl Into<Bytes>) {
         let (head, payload) = (head.into(), payload.into());
         self.post(Response::Answer(PeerResponse { head, payload }));
+    }
+
+    /// The same, ahead of all large payloads that wait for the other host to read them.
+    pub fn respond_ahead(self, head: impl Into<Bytes>, payload: impl Into<Bytes>) {
+        let (head, payload) = (head.into(), payload.into());
+        self.post(Response::Ahead(PeerResponse { head, payload }));
     }
 
     /// Says that the request was not executed and will not be.
@@ -164,9 +177,9 @@ pub struct Ticket {
 }
 
 /// This host's end of all connections between hosts. Cheap to clone; the last one dropped ends it
-/// at once, [`Peers::drain`] lets requests finish.
+/// at once, [`Peers::drain`] lets requests finish. What is asked through it is for one service.
 #[derive(Clone, Debug)]
-pub struct Peers(Arc<Shared>);
+pub struct Peers(Arc<Shared>, Service);
 
 #[derive(Debug)]
 struct Shared {
@@ -216,22 +229,37 @@ impl Peers {
             drop(closing);
             result
         };
-        let peers = Self(Arc::new(Shared {
-            host,
-            config,
-            directory: Directory::default(),
-            mailbox,
-            next_ticket: AtomicU64::new(0),
-            local_addr,
-            runtime: handle,
-            thread: Mutex::new(None),
-        }));
+        let peers = Self(
+            Arc::new(Shared {
+                host,
+                config,
+                directory: Directory::default(),
+                mailbox,
+                next_ticket: AtomicU64::new(0),
+                local_addr,
+                runtime: handle,
+                thread: Mutex::new(None),
+            }),
+            Service::default(),
+        );
         peers.set_table(table);
         let name = "faaslet-peers".to_owned();
         let thread =
             std::thread::Builder::new().name(name).spawn(run).map_err(BindError::Thread)?;
         *peers.0.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(peers)
+    }
+
+    /// The same connections, to ask another service of the hosts.
+    #[must_use]
+    pub fn of(&self, service: Service) -> Self {
+        Self(Arc::clone(&self.0), service)
+    }
+
+    /// The hosts of the table, but this one, by name.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<HostId> {
+        self.0.directory.counters().into_iter().map(|(host, _)| host).collect()
     }
 
     /// This host.
@@ -293,7 +321,7 @@ impl Peers {
         let admitted = Admitted::new(peer, bytes, &self.0.config)?;
         let number = self.0.next_ticket.fetch_add(1, Ordering::Relaxed);
         let asking = Asking::new(number, admitted, Box::new(done));
-        let request = PeerRequest { head, payload, deadline };
+        let request = PeerRequest { service: self.1, head, payload, deadline };
         match self.0.mailbox.post(Post::Ask { asking, request }) {
             Ok(()) => Ok(Ticket { host, number }),
             Err(post) => {
@@ -415,6 +443,7 @@ impl fmt::Debug for Post {
 
 enum Response {
     Answer(PeerResponse),
+    Ahead(PeerResponse),
     Refuse(String),
     Nothing,
 }

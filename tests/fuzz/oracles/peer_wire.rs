@@ -9,7 +9,7 @@
 use bytes::Bytes;
 use faaslet_proto::Close;
 use faaslet_proto::peer::{
-    HostId, PeerEvent, PeerLimits, PeerRequest, PeerResponse, PeerSession, PeerSettings,
+    HostId, PeerEvent, PeerLimits, PeerRequest, PeerResponse, PeerSession, PeerSettings, Service,
 };
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,8 @@ fn opener(now: Instant) -> Option<PeerSession<u64>> {
     let (mut opener, _) = greeted(now)?;
     for tag in 1..=ASKED {
         let deadline = now + Duration::from_secs(1);
-        let request = PeerRequest { head: Bytes::new(), payload: Bytes::new(), deadline };
+        let (service, head) = (Service::default(), Bytes::new());
+        let request = PeerRequest { service, head, payload: Bytes::new(), deadline };
         opener.request(now, request, tag).ok()?;
     }
     while opener.poll_transmit(now).is_some() {}

@@ -1,40 +1,10 @@
 //! Two monitors that share state.
 
-use std::net::UdpSocket;
-
-use faaslet_tests::{Monitor, Site};
-
-/// Two folders with keys, and the list of both hosts.
-struct Hosts {
-    sites: [Site; 2],
-    list: String,
-    keys: String,
-}
-
-impl Hosts {
-    fn new() -> Self {
-        let sites = [Site::new(), Site::new()];
-        // Both are held until both are known, so that they differ.
-        let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-        let [one, two] = sockets.each_ref().map(|socket| socket.local_addr().unwrap());
-        let text = format!("# name address\none {one}\ntwo {two}\n");
-        let list = sites[0].file("hosts", text.as_bytes()).to_str().unwrap().to_owned();
-        let keys = sites[0].path("keys").to_str().unwrap().to_owned();
-        let _ = sites[0].run(&["peers", "init", &list, &keys]).ok();
-        Self { sites, list, keys }
-    }
-
-    fn up(&self, number: usize) -> Monitor<'_> {
-        let name = ["one", "two"][number];
-        let keys = format!("{}/{name}", self.keys);
-        let flags = ["--peers", &self.list, "--host", name, "--peer-keys", &keys];
-        self.sites[number].up_with(&flags)
-    }
-}
+use faaslet_tests::Hosts;
 
 #[test]
 fn what_one_monitor_takes_the_other_gives_and_a_lost_owner_loses_what_was_in_memory_alone() {
-    let hosts = Hosts::new();
+    let hosts = Hosts::new(&["one", "two"]);
     let (one, two) = (hosts.up(0), hosts.up(1));
     let (first, second) = (one.default_tenant(), two.default_tenant());
     let keys: Vec<String> = (0..16).map(|number| format!("key/{number}")).collect();
@@ -74,14 +44,14 @@ fn what_one_monitor_takes_the_other_gives_and_a_lost_owner_loses_what_was_in_mem
 
 #[test]
 fn a_host_that_is_not_in_the_list_or_has_no_keys_does_not_start() {
-    let hosts = Hosts::new();
+    let hosts = Hosts::new(&["one", "two"]);
     let up = |host: &str, keys: &str| {
         let at = "127.0.0.1:0";
         let up = ["up", "--listen", at, "--http", at, "--peers", &hosts.list, "--host", host];
         hosts.sites[1].run(&[&up[..], &["--peer-keys", keys]].concat())
     };
-    let told = up("three", &hosts.keys).failed(2);
+    let told = up("three", hosts.keys.to_str().unwrap()).failed(2);
     assert!(told.contains("three"), "{told}");
-    let told = up("two", &format!("{}/one", hosts.keys)).failed(7);
+    let told = up("two", hosts.keys.join("one").to_str().unwrap()).failed(7);
     assert!(told.contains("faaslet peers init"), "{told}");
 }

@@ -343,6 +343,14 @@ fn hex_digit(value: u8) -> char {
     char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
+/// A path whose rows another host gives.
+pub fn at_host(path: &str, host: Option<&str>) -> String {
+    match host {
+        Some(host) => format!("{path}?host={}", escaped(host)),
+        None => path.to_owned(),
+    }
+}
+
 /// A text as it may stand in a query.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

@@ -6,11 +6,19 @@ use std::time::Duration;
 use serde::Serialize;
 use ureq::http::Method;
 
-use super::client::Right;
+use super::client::{Right, at_host};
 use super::exit::Failure;
 use super::output::{age, bytes, duration, short};
 use super::{Context, parse};
 use crate::api::{FunctionInfo, RollbackRequest, SettingsRequest, VersionInfo};
+
+/// List functions.
+#[derive(Debug, clap::Args)]
+pub struct Ps {
+    /// Of another host of the list
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+}
 
 /// A command about one function.
 #[derive(Debug, clap::Args)]
@@ -48,32 +56,34 @@ struct Done<'a> {
     done: &'static str,
 }
 
-pub fn ps(context: &Context) -> Result<(), Failure> {
-    let functions: Vec<FunctionInfo> = context.target.http(Right::Tenant)?.get("/v1/functions")?;
-    let head = [
-        "NAME", "VERSION", "MODE", "IMAGE", "SIZE", "KEPT", "WARM", "CALLS", "ERRORS", "P50", "P99",
-    ];
-    context.output.list(&functions, &head, || {
-        let us = |us| if us == 0 { "-".to_owned() } else { duration(Duration::from_micros(us)) };
-        functions
-            .iter()
-            .map(|function| {
-                vec![
-                    function.name.clone(),
-                    function.version.to_string(),
-                    format!("{:?}", function.mode).to_lowercase(),
-                    function.image.as_deref().map_or("-".into(), short),
-                    bytes(function.image_bytes),
-                    if function.kept.is_ok() { "yes" } else { "no" }.to_owned(),
-                    function.warm_slots.to_string(),
-                    function.calls.to_string(),
-                    function.errors.to_string(),
-                    us(function.p50_us),
-                    us(function.p99_us),
-                ]
-            })
-            .collect()
-    })
+impl Ps {
+    pub fn run(self, context: &Context) -> Result<(), Failure> {
+        let path = at_host("/v1/functions", self.host.as_deref());
+        let functions: Vec<FunctionInfo> = context.target.http(Right::Tenant)?.get(&path)?;
+        let head = [
+            "NAME", "VERSION", "FROM", "MODE", "IMAGE", "SIZE", "KEPT", "WARM", "CALLS", "ERRORS",
+            "P50", "P99",
+        ];
+        context.output.list(&functions, &head, || functions.iter().map(row).collect())
+    }
+}
+
+fn row(function: &FunctionInfo) -> Vec<String> {
+    let us = |us| if us == 0 { "-".to_owned() } else { duration(Duration::from_micros(us)) };
+    vec![
+        function.name.clone(),
+        function.version.to_string(),
+        function.copy_of.clone().unwrap_or_else(|| "-".to_owned()),
+        format!("{:?}", function.mode).to_lowercase(),
+        function.image.as_deref().map_or("-".into(), short),
+        bytes(function.image_bytes),
+        if function.kept.is_ok() { "yes" } else { "no" }.to_owned(),
+        function.warm_slots.to_string(),
+        function.calls.to_string(),
+        function.errors.to_string(),
+        us(function.p50_us),
+        us(function.p99_us),
+    ]
 }
 
 impl Named {

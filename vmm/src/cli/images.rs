@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::Context;
-use super::client::{At, Plain, Right};
+use super::client::{At, Right, at_host};
 use super::exit::{Code, Failure};
 use super::output::{bytes, short};
 use crate::api::{FunctionInfo, GcInfo, ImageInfo};
@@ -28,7 +28,7 @@ const ID_DIGITS: usize = 64;
 #[derive(Debug, Subcommand)]
 pub enum Image {
     /// List the images of your functions
-    Ls(At<Plain>),
+    Ls(At<List>),
     /// Show what is in an image: sections, sizes, pages
     Inspect(At<Source>),
     /// Check every byte of an image
@@ -81,8 +81,22 @@ pub struct Gc {
     dry_run: bool,
 }
 
-pub fn list(context: &Context, right: Right) -> Result<(), Failure> {
-    let images: Vec<ImageInfo> = context.target.http(right)?.get("/v1/images")?;
+/// List the images of your functions.
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Of another host of the list
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+}
+
+impl List {
+    pub fn run(self, context: &Context, right: Right) -> Result<(), Failure> {
+        list(context, right, self.host.as_deref())
+    }
+}
+
+fn list(context: &Context, right: Right, host: Option<&str>) -> Result<(), Failure> {
+    let images: Vec<ImageInfo> = context.target.http(right)?.get(&at_host("/v1/images", host))?;
     context.output.list(&images, &["IMAGE", "FUNCTION", "VERSION", "SIZE", "MEMORY"], || {
         images
             .iter()
@@ -103,10 +117,7 @@ impl Image {
     pub fn run(self, mut context: Context) -> Result<(), Failure> {
         let target = &mut context.target;
         match self {
-            Self::Ls(at) => {
-                let Plain {} = at.into_command(target);
-                list(&context, Right::Tenant)
-            }
+            Self::Ls(at) => at.into_command(target).run(&context, Right::Tenant),
             Self::Inspect(at) => at.into_command(target).inspect(&context),
             Self::Verify(at) => at.into_command(target).verify(&context),
             Self::Export(at) => at.into_command(target).run(&context),

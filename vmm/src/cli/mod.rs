@@ -20,6 +20,7 @@ mod new;
 mod output;
 mod parse;
 mod peers;
+mod prewarm;
 mod run;
 mod state;
 mod tenant;
@@ -57,7 +58,9 @@ enum Command {
     /// Call a function
     Call(At<call::Call>),
     /// List functions
-    Ps(At<Plain>),
+    Ps(At<functions::Ps>),
+    /// Bring a function to hosts, with slots, before its calls come
+    Prewarm(At<prewarm::Prewarm>),
     /// Show what functions print and log
     Logs(At<logs::Logs>),
     /// Remove a function
@@ -72,7 +75,7 @@ enum Command {
     #[command(subcommand)]
     Tenant(tenant::Tenant),
     /// List the images of your functions
-    Images(At<Plain>),
+    Images(At<images::List>),
     /// Images: look at them, copy them
     #[command(subcommand)]
     Image(images::Image),
@@ -140,10 +143,8 @@ fn run(command: Command, mut context: Context) -> Result<ExitCode, Failure> {
         Command::Up(at) => at.into_command(target).run(&context)?,
         Command::Deploy(deploy) => deploy.run(&context)?,
         Command::Call(at) => at.into_command(target).run(&context)?,
-        Command::Ps(at) => {
-            let Plain {} = at.into_command(target);
-            functions::ps(&context)?;
-        }
+        Command::Ps(at) => at.into_command(target).run(&context)?,
+        Command::Prewarm(at) => at.into_command(target).run(&context)?,
         Command::Logs(at) => at.into_command(target).run(&context)?,
         Command::Rm(at) => at.into_command(target).remove(&context)?,
         Command::Versions(at) => at.into_command(target).versions(&context)?,
@@ -151,8 +152,7 @@ fn run(command: Command, mut context: Context) -> Result<ExitCode, Failure> {
         Command::Env(at) => at.into_command(target).run(&context)?,
         Command::Tenant(tenant) => tenant.run(context)?,
         Command::Images(at) => {
-            let Plain {} = at.into_command(target);
-            images::list(&context, Right::Tenant)?;
+            at.into_command(target).run(&context, Right::Tenant)?;
         }
         Command::Image(image) => image.run(context)?,
         Command::State(state) => state.run(context)?,

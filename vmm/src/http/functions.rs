@@ -8,12 +8,14 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use faaslet_net::ship::Listing;
 use faaslet_store::{Secret, Settings};
 use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 
 use super::auth::{Acting, Function};
 use super::body::{self, MAX_JSON_BYTES};
+use super::host::AtHost;
 use super::{App, stream};
 use crate::api::{FunctionInfo, Problem, RollbackRequest, SettingsRequest, VersionInfo};
 use crate::monitor::Follower;
@@ -22,7 +24,11 @@ use crate::monitor::Follower;
 pub(super) async fn list(
     State(app): State<App>,
     tenant: Acting,
+    host: AtHost,
 ) -> Result<Json<Vec<FunctionInfo>>, Problem> {
+    if let Some(rows) = host.list(&app, &tenant, Listing::Functions).await? {
+        return Ok(Json(rows));
+    }
     Ok(Json(app.blocking(move |monitor| monitor.functions(tenant.0.as_str())).await?))
 }
 

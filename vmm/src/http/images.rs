@@ -8,11 +8,13 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use faaslet_net::ship::Listing;
 use faaslet_snapshot::image::Head;
 use serde::Deserialize;
 
 use super::App;
 use super::auth::{Acting, Operator};
+use super::host::AtHost;
 use super::modules::received;
 use crate::api::{ImageInfo, Problem};
 use crate::monitor::Monitor;
@@ -27,7 +29,11 @@ pub(super) async fn list(
     State(app): State<App>,
     tenant: Acting,
     operator: Option<Operator>,
+    host: AtHost,
 ) -> Result<Json<Vec<ImageInfo>>, Problem> {
+    if let Some(rows) = host.list(&app, &tenant, Listing::Images).await? {
+        return Ok(Json(rows));
+    }
     let all = operator.is_some();
     let images = app.blocking(move |monitor| -> Result<_, Problem> {
         let mut images = monitor.images(tenant.0.as_str())?;

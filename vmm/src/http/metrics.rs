@@ -1,5 +1,6 @@
 //! What is counted, for Prometheus: read when it is asked for, kept nowhere.
 
+mod remote;
 mod state;
 
 use std::fmt::Error;
@@ -62,6 +63,9 @@ pub(super) fn text(measures: &Measures) -> Result<String, Error> {
     functions(&mut registry, &measures.functions);
     cells(&mut registry, &measures.cells);
     state::register(&mut registry, measures);
+    if let Some(counts) = &measures.remote {
+        remote::register(&mut registry, counts);
+    }
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)

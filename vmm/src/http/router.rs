@@ -4,7 +4,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 
-use super::{App, accept, functions, health, images, invoke, modules, operator, state};
+use super::{App, accept, functions, health, images, invoke, modules, operator, prewarm, state};
 use crate::api::Problem;
 
 /// Every route, as `openapi.json` has it; a test compares them.
@@ -17,6 +17,7 @@ pub(super) const ROUTES: &[(&str, &[&str])] = &[
     ("/v1/functions/{name}", &["put", "delete"]),
     ("/v1/functions/{name}/versions", &["get"]),
     ("/v1/functions/{name}/rollback", &["post"]),
+    ("/v1/functions/{name}/prewarm", &["post"]),
     ("/v1/functions/{name}/settings", &["put"]),
     ("/v1/functions/{name}/logs", &["get"]),
     ("/v1/images", &["get", "post"]),
@@ -48,6 +49,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/functions/{name}", put(modules::deploy).delete(functions::remove))
         .route("/v1/functions/{name}/versions", get(functions::versions))
         .route("/v1/functions/{name}/rollback", post(functions::rollback))
+        .route("/v1/functions/{name}/prewarm", post(prewarm::prewarm))
         .route("/v1/functions/{name}/settings", put(functions::settings))
         .route("/v1/functions/{name}/logs", get(functions::logs))
         .route("/v1/images", get(images::list).post(images::import))

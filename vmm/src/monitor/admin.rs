@@ -134,6 +134,7 @@ impl Monitor {
             kept: deployed.deployment().kept.clone().unwrap_or_else(|| {
                 Err("not known: an earlier release deployed it; deploy it again".to_owned())
             }),
+            copy_of: deployed.version.copy_of.clone(),
             warm_slots: deployed.warm_slots(),
             calls: stats.calls,
             errors: stats.errors,

@@ -5,13 +5,14 @@
 //! waits, and its caller knows better when to try again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 
 use faaslet_sandbox::cgroup::{self, Cgroup, Cgroups};
 use faaslet_store::Hash;
 use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
 
 use super::lock::lock;
+use super::once::Once;
 
 /// Deployments under way on a host.
 pub const MAX_DEPLOYS: usize = 32;
@@ -35,7 +36,7 @@ pub(super) struct Bakes {
     cgroups: Cgroups,
     limits: cgroup::Limits,
     /// Recipes that are being baked now; held while it lasts.
-    recipes: Mutex<HashMap<Hash, Weak<AsyncMutex<()>>>>,
+    recipes: Once,
     /// Invariant: a tenant is here while a turn of it lasts.
     shares: Mutex<HashMap<String, Share>>,
 }
@@ -64,7 +65,7 @@ impl Bakes {
             room: Arc::new(Semaphore::new(MAX_DEPLOYS)),
             cgroups,
             limits,
-            recipes: Mutex::default(),
+            recipes: Once::default(),
             shares: Mutex::default(),
         }
     }
@@ -115,14 +116,7 @@ impl Bakes {
 
     /// The lock of a recipe.
     pub(super) fn recipe(&self, recipe: Hash) -> Arc<AsyncMutex<()>> {
-        let mut recipes = lock(&self.recipes);
-        recipes.retain(|_, bake| bake.strong_count() > 0);
-        if let Some(bake) = recipes.get(&recipe).and_then(Weak::upgrade) {
-            return bake;
-        }
-        let bake = Arc::new(AsyncMutex::new(()));
-        recipes.insert(recipe, Arc::downgrade(&bake));
-        bake
+        self.recipes.of(recipe)
     }
 }
 

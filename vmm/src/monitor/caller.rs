@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Monitor;
-use super::functions::Place;
+use super::functions::{Deployed, Place};
 use super::stats::Stats;
 use crate::cell::{Answer, Refusal};
 
@@ -38,6 +38,21 @@ impl Caller {
         let reply = Box::new(move |answer| {
             let answered_us = begun.elapsed().as_micros() as u64;
             tracing::debug!(answered_us, "a call that waited for its cell");
+            reply(answer);
+        });
+        Self { reply, ..self }
+    }
+
+    /// Counts it for a function that was not known when it came.
+    pub(super) fn of(self, deployed: &Deployed) -> Self {
+        Self { stats: Arc::clone(&deployed.stats), ..self }
+    }
+
+    /// Has the function remember how long the answer takes.
+    pub(super) fn first_of(self, deployed: &Arc<Deployed>) -> Self {
+        let (begun, reply, deployed) = (Instant::now(), self.reply, Arc::clone(deployed));
+        let reply = Box::new(move |answer| {
+            deployed.first_call_took(begun.elapsed());
             reply(answer);
         });
         Self { reply, ..self }

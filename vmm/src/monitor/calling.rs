@@ -10,13 +10,15 @@
 use std::sync::{Arc, Mutex};
 
 use super::caller::Caller;
-use super::calls::{Incoming, send};
+use super::calls::{Incoming, send, unknown};
 use super::functions::Deployed;
 use super::link::{CallKey, CellError, CellLink, NotSent};
 use super::load::{self, LoadError};
 use super::lock::lock;
+use super::remote::{BringError, Progress};
 use super::{Monitor, StoreError};
 use crate::cell::{Answer, Refusal};
+use faaslet_store::FunctionName;
 
 /// Cells that a call is tried on, while it cannot have begun on the one before.
 const MAX_CELLS_TRIED: usize = 2;
@@ -152,6 +154,44 @@ impl Loading {
                 caller.answer(answer);
                 true
             }
+        }
+    }
+
+    /// The call is one of this function.
+    fn is_of(&self, deployed: &Deployed) {
+        let mut stage = lock(&self.0);
+        *stage = match std::mem::replace(&mut *stage, Stage::Over) {
+            Stage::Waits(caller) => Stage::Waits(caller.of(deployed)),
+            other => other,
+        };
+    }
+
+    /// Brings the function here from another host, loads it and sends the call on.
+    pub(super) async fn bring(
+        &self,
+        monitor: &Arc<Monitor>,
+        function: &FunctionName,
+        incoming: &Incoming,
+    ) {
+        let failed = match monitor.bring(function, &Progress::default()).await {
+            Ok(deployed) => {
+                self.is_of(&deployed);
+                return self.run(monitor, &deployed, incoming).await;
+            }
+            Err(BringError::Nobody) => {
+                Answer::refused(Refusal::NotFound, unknown(function.name.as_str()))
+            }
+            Err(BringError::Find(why)) => {
+                let text = format!("expected a function {}; {why}", function.name);
+                Answer::refused(Refusal::NotFound, text)
+            }
+            Err(BringError::Adopt(error)) => {
+                Answer::refused(Refusal::CannotBeMade, error.to_string())
+            }
+            Err(error) => Answer::refused(Refusal::Overloaded, error.to_string()),
+        };
+        if let Some(caller) = self.take() {
+            caller.answer(failed);
         }
     }
 

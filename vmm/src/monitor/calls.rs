@@ -14,6 +14,7 @@ use super::functions::Deployed;
 use super::link::{CallKey, CellLink, ChainOut, NotSent};
 use crate::cell::{Answer, Mode, Refusal};
 use crate::wire::CallHead;
+use faaslet_store::{FunctionName, Name};
 
 /// A call as it arrives.
 #[derive(Debug, Clone, Default)]
@@ -62,9 +63,16 @@ impl Monitor {
             reply(Answer::refused(Refusal::ShuttingDown, text));
             return Calling::over();
         }
-        let Some(deployed) = self.functions.get(tenant, name) else {
-            reply(Answer::refused(Refusal::NotFound, unknown(name)));
-            return Calling::over();
+        let deployed = match self.functions.get(tenant, name) {
+            Some(deployed) if !deployed.may_be_stale() => deployed,
+            here if self.remote.is_some() => {
+                return self.bring_and_call(here, [tenant, name], incoming, reply);
+            }
+            Some(deployed) => deployed,
+            None => {
+                reply(Answer::refused(Refusal::NotFound, unknown(name)));
+                return Calling::over();
+            }
         };
         let place = match deployed.tenant.place() {
             Ok(place) => place,
@@ -74,6 +82,7 @@ impl Monitor {
             }
         };
         let caller = Caller::new(self, &deployed.stats, place, reply);
+        let caller = if deployed.takes_first_call() { caller.first_of(&deployed) } else { caller };
         let Some((link, number)) = deployed.loaded() else {
             return self.load_and_call(deployed, incoming, caller);
         };
@@ -87,6 +96,34 @@ impl Monitor {
                 Calling::over()
             }
         }
+    }
+
+    /// A call of a function that another host may have, or may have a newer version of.
+    fn bring_and_call(
+        self: &Arc<Self>,
+        here: Option<Arc<Deployed>>,
+        [tenant, name]: [&str; 2],
+        incoming: Incoming,
+        reply: Reply,
+    ) -> Calling {
+        let named = Name::new(tenant).and_then(|tenant| Ok((tenant, Name::new(name)?)));
+        let Ok((of, function)) = named else {
+            reply(Answer::refused(Refusal::NotFound, unknown(name)));
+            return Calling::over();
+        };
+        let place = match self.functions.tenant(tenant).place() {
+            Ok(place) => place,
+            Err(most) => {
+                reply(Answer::refused(Refusal::Overloaded, no_place(tenant, most)));
+                return Calling::over();
+            }
+        };
+        let stats = here.map(|here| Arc::clone(&here.stats)).unwrap_or_default();
+        let loading = Arc::new(Loading::new(Caller::new(self, &stats, place, reply)));
+        let (monitor, ours) = (Arc::clone(self), Arc::clone(&loading));
+        let function = FunctionName { tenant: of, name: function };
+        self.runtime.spawn(async move { ours.bring(&monitor, &function, &incoming).await });
+        Calling::loading(loading)
     }
 
     fn load_and_call(
@@ -114,7 +151,8 @@ impl Monitor {
     }
 }
 
-fn unknown(name: &str) -> String {
+/// What a caller is told whose function is nowhere.
+pub(super) fn unknown(name: &str) -> String {
     format!(
         "expected a function {name}; the tenant has none of this name; deploy it with \
          `faaslet deploy`, or see `faaslet ps`"

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faaslet_snapshot::image::{Head, Image};
 use faaslet_store::{Deployment, FunctionName, Mode as StoreMode, TenantLimits, VersionInfo};
@@ -14,6 +14,7 @@ use super::filling::Filling;
 use super::link::CellLink;
 use super::lock::lock;
 use super::logs::Log;
+use super::remote::FRESH_FOR;
 use super::stats::Stats;
 use crate::cell::{Limits, Mode};
 
@@ -35,7 +36,14 @@ pub struct Deployed {
     pub unfit: OnceLock<String>,
     /// The cell that has it, and its number there.
     loaded: Mutex<Option<(Arc<CellLink>, u32)>>,
+    /// If it is a copy, when its origin was asked last.
+    looked: Mutex<Instant>,
+    /// Microseconds of the first call since it was made warm; or one of [`NOT_WARM`], [`AWAITED`].
+    first_call_us: AtomicU64,
 }
+
+const NOT_WARM: u64 = u64::MAX;
+const AWAITED: u64 = u64::MAX - 1;
 
 /// An image as this host has it.
 #[derive(Clone)]
@@ -158,7 +166,41 @@ impl Deployed {
     ) -> Self {
         let (image, loaded, unfit) = (Mutex::default(), Mutex::default(), OnceLock::new());
         let log = tenant.log(function.name.as_str());
-        Self { tenant, function, version, stats, log, image, unfit, loaded }
+        let (looked, first_call_us) = (Mutex::new(Instant::now()), AtomicU64::new(NOT_WARM));
+        Self { tenant, function, version, stats, log, image, unfit, loaded, looked, first_call_us }
+    }
+
+    /// Whether it is a copy whose origin was not asked for a while.
+    pub fn may_be_stale(&self) -> bool {
+        self.version.copy_of.is_some() && lock(&self.looked).elapsed() > FRESH_FOR
+    }
+
+    /// Its origin was asked, or cannot be.
+    pub fn looked_after(&self) {
+        *lock(&self.looked) = Instant::now();
+    }
+
+    /// It is warm: the next call is the first.
+    pub fn await_first_call(&self) {
+        self.first_call_us.store(AWAITED, Ordering::Relaxed);
+    }
+
+    /// Whether the call that begins now is the first since it was made warm. Says so once.
+    pub fn takes_first_call(&self) -> bool {
+        let is = || self.first_call_us.load(Ordering::Relaxed) == AWAITED;
+        let take = || self.first_call_us.swap(NOT_WARM, Ordering::Relaxed) == AWAITED;
+        is() && take()
+    }
+
+    /// What that call took.
+    pub fn first_call_took(&self, took: Duration) {
+        let us = (took.as_micros() as u64).min(AWAITED - 1);
+        self.first_call_us.store(us, Ordering::Relaxed);
+    }
+
+    /// What the first call took since it was made warm, once there was one.
+    pub fn first_call_us(&self) -> Option<u64> {
+        Some(self.first_call_us.load(Ordering::Relaxed)).filter(|us| *us < AWAITED)
     }
 
     /// Its name.

@@ -4,6 +4,7 @@ use faaslet_store::BlobKind;
 
 use super::Monitor;
 use super::link::WorkerCounts;
+use super::remote::RemoteCounts;
 use super::state::{DiskCount, TenantCount};
 use super::stats::Snapshot;
 use crate::wire::StateCounts;
@@ -23,6 +24,8 @@ pub struct Measures {
     pub states: Vec<StateMeasure>,
     /// What the disk stored of state.
     pub state_disk: DiskCount,
+    /// What went between this host and others; nothing where there are none.
+    pub remote: Option<RemoteCounts>,
 }
 
 /// What is counted of a tenant's state.
@@ -68,6 +71,7 @@ impl Monitor {
             in_flight: self.calls_in_flight() as u64,
             store_bytes: self.store_bytes(),
             state_disk: self.states.disk_count(),
+            remote: self.remote_counts(),
             ..Measures::default()
         };
         measures.states.extend(self.states.tenant_counts().into_iter().map(|(tenant, count)| {

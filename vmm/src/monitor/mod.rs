@@ -30,7 +30,9 @@ mod load;
 mod lock;
 mod logs;
 mod measure;
+mod once;
 mod quic;
+mod remote;
 pub mod state;
 mod stats;
 mod tenants;
@@ -62,6 +64,7 @@ pub use link::{CellError, CellLink, WorkerCounts};
 pub use load::LoadError;
 pub use logs::{Follower, Log};
 pub use measure::{CellMeasure, FunctionMeasure, Measures, StateMeasure};
+pub use remote::{ListError, PrewarmError, RemoteCounts, Tell};
 pub use stats::{BOUNDS_US, OUTCOMES, Snapshot};
 
 use crate::cell::Answer;
@@ -158,6 +161,9 @@ pub struct Monitor {
     changes: Mutex<()>,
     /// What code is compiled by and for.
     engine: Hash,
+    /// The other hosts, where there are any.
+    remote: Option<remote::Remote>,
+    warms: remote::Warms,
 }
 
 /// Runs what blocks on a thread that may.
@@ -178,6 +184,7 @@ impl Monitor {
         let groups = Groups::new(&config.dir);
         let engine = crate::engine::fingerprint().map_err(StartError::Engine)?;
         let states = States::open(&config.states())?;
+        let remote = states.peers().map(remote::Remote::new);
         let keys = config.dir.join("tls");
         if !keys.exists() {
             tls::generate(&keys)?;
@@ -206,10 +213,13 @@ impl Monitor {
             collect: Notify::new(),
             changes: Mutex::default(),
             engine: deploy::engine_id(&engine),
+            remote,
+            warms: remote::Warms::default(),
         });
         monitor.first_start()?;
         monitor.read_functions()?;
         handler.open(&monitor);
+        monitor.serve_others();
         let watched = Arc::clone(&monitor);
         monitor.runtime.spawn(async move { watched.retire_idle_cells().await });
         monitor.runtime.spawn(Arc::clone(&monitor).collect_by_itself());

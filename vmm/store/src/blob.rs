@@ -74,22 +74,28 @@ impl From<Hash> for String {
     }
 }
 
-/// What a file holds.
+/// What a file holds. Hosts know each kind by its number, which is frozen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
 pub enum BlobKind {
     /// A module as uploaded.
-    Module,
+    Module = 0,
     /// Compiled code.
-    Artefact,
+    Artefact = 1,
     /// An image.
-    Image,
+    Image = 2,
     /// What the rewrite found out about a module.
-    Plan,
+    Plan = 3,
 }
 
 impl BlobKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Module, Self::Artefact, Self::Image, Self::Plan];
+
+    /// The kind with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
 
     /// The folder they lie in.
     pub fn folder(self) -> &'static str {
@@ -228,8 +234,51 @@ impl Store {
         if let Some(expected) = expected.filter(|expected| *expected != found) {
             return Err(PutError::Mismatch { kind, found, expected });
         }
-        put.name(&file, unnamed, found, bytes)?;
+        let named = self.name_file(kind, &file, unnamed, found, bytes);
+        named.map_err(|source| put.failed(source))?;
         Ok(found)
+    }
+
+    /// Gives a file its name, unless it is there already, and makes that durable. A file that is
+    /// there may have been named by a process that died before it synced the folder.
+    pub(crate) fn name_file(
+        &self,
+        kind: BlobKind,
+        file: &File,
+        unnamed: Unnamed,
+        hash: Hash,
+        bytes: u64,
+    ) -> io::Result<()> {
+        let path = self.blob_path(kind, hash);
+        // Before the lock, so that a large file holds nobody up; in vain if it is there already.
+        if !path.exists() {
+            file.sync_all()?;
+        }
+        let _naming = self.hold_names();
+        if !is_there(&path, bytes)? {
+            file.sync_all()?;
+            self.step(Step::BlobSynced);
+            unnamed.rename(&path)?;
+            self.step(Step::BlobRenamed);
+        }
+        file::sync_folder(&self.folder.join(kind.folder()))?;
+        self.step(Step::BlobNamed);
+        Ok(())
+    }
+
+    /// Why a file could not be written.
+    pub(crate) fn write_failed(&self, kind: BlobKind, path: &Path, source: io::Error) -> PutError {
+        if file::is_full(&source) {
+            return PutError::DiskFull { kind, free: file::free_bytes(&self.folder) };
+        }
+        PutError::Write { kind, path: path.to_owned(), source }
+    }
+
+    /// Whether there is room for more of a file.
+    pub(crate) fn check_room(&self, kind: BlobKind) -> Result<(), PutError> {
+        let needed = self.options.min_free_bytes + self.options.reserve_bytes;
+        file::check_free(&self.folder, needed)
+            .map_err(|(free, _)| PutError::DiskFull { kind, free })
     }
 
     /// Where a file lies, or would.
@@ -314,17 +363,11 @@ struct Put<'a> {
 
 impl Put<'_> {
     fn failed(&self, source: io::Error) -> PutError {
-        let kind = self.kind;
-        if file::is_full(&source) {
-            return PutError::DiskFull { kind, free: file::free_bytes(&self.store.folder) };
-        }
-        PutError::Write { kind, path: self.tmp.to_owned(), source }
+        self.store.write_failed(self.kind, self.tmp, source)
     }
 
     fn check_room(&self) -> Result<(), PutError> {
-        let options = &self.store.options;
-        file::check_free(&self.store.folder, options.min_free_bytes + options.reserve_bytes)
-            .map_err(|(free, _)| PutError::DiskFull { kind: self.kind, free })
+        self.store.check_room(self.kind)
     }
 
     fn create(&self) -> Result<(File, Unnamed), PutError> {
@@ -359,27 +402,6 @@ impl Put<'_> {
         }
         self.store.step(Step::BlobWritten);
         Ok((Hash(*hasher.finalize().as_bytes()), bytes))
-    }
-
-    /// Gives the file its name, unless it is there already, and makes that durable. A file that is
-    /// there may have been named by a process that died before it synced the folder.
-    fn name(&self, file: &File, unnamed: Unnamed, hash: Hash, bytes: u64) -> Result<(), PutError> {
-        let path = self.store.blob_path(self.kind, hash);
-        let failed = |source| self.failed(source);
-        // Before the lock, so that a large file holds nobody up; in vain if it is there already.
-        if !path.exists() {
-            file.sync_all().map_err(failed)?;
-        }
-        let _naming = self.store.hold_names();
-        if !is_there(&path, bytes).map_err(failed)? {
-            file.sync_all().map_err(failed)?;
-            self.store.step(Step::BlobSynced);
-            unnamed.rename(&path).map_err(failed)?;
-            self.store.step(Step::BlobRenamed);
-        }
-        file::sync_folder(&self.store.folder.join(self.kind.folder())).map_err(failed)?;
-        self.store.step(Step::BlobNamed);
-        Ok(())
     }
 }
 

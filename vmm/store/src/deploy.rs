@@ -103,6 +103,9 @@ pub struct VersionInfo {
     pub created_ms: u64,
     /// What it is made of.
     pub deployment: Deployment,
+    /// The host that it was deployed on, if it is a copy of another host's.
+    #[serde(default)]
+    pub copy_of: Option<String>,
 }
 
 /// A function as listed.
@@ -268,7 +271,8 @@ impl Store {
             let version = record.next.max(1);
             let record = FunctionRecord { current: Some(version), next: version + 1 };
             let deployment = deployment.clone();
-            let info = VersionInfo { version, created_ms: now_ms(), deployment };
+            let copy_of = None;
+            let info = VersionInfo { version, created_ms: now_ms(), deployment, copy_of };
             db::put(write, VERSIONS, &version_key(function, version), &info)?;
             db::put(write, FUNCTIONS, &key, &record)?;
             if let Some(settings) = settings {
@@ -279,6 +283,42 @@ impl Store {
         })?;
         self.step(Step::RecordsCommitted);
         Ok(version)
+    }
+
+    /// Takes a version that another host deployed, under the number that it has there, and points
+    /// new calls to it. `settings` replace those of the function. Of its files, compiled code may be
+    /// absent: it is made again. Durable when this returns.
+    ///
+    /// # Errors
+    /// As of [`Store::deploy`].
+    pub fn adopt(
+        &self,
+        function: &FunctionName,
+        info: &VersionInfo,
+        settings: &Settings,
+    ) -> Result<(), DeployError> {
+        settings::check(settings)?;
+        let _naming = self.hold_names();
+        let needed = info.deployment.blobs().filter(|(kind, _)| *kind != BlobKind::Artefact);
+        if let Some((kind, hash)) = self.missing(needed) {
+            return Err(DeployError::MissingBlob { kind, hash });
+        }
+        self.db.write(|write| {
+            if let Err(refusal) = may_deploy(write, function, &info.deployment)? {
+                return Ok(Err(refusal));
+            }
+            let key = function.key();
+            let record: FunctionRecord = db::get(write, FUNCTIONS, &key)?.unwrap_or_default();
+            let next = record.next.max(info.version.saturating_add(1));
+            let record = FunctionRecord { current: Some(info.version), next };
+            db::put(write, VERSIONS, &version_key(function, info.version), info)?;
+            db::put(write, FUNCTIONS, &key, &record)?;
+            db::put(write, SETTINGS, &key, settings)?;
+            self.step(Step::RecordsWritten);
+            Ok(Ok(()))
+        })?;
+        self.step(Step::RecordsCommitted);
+        Ok(())
     }
 
     fn missing(

@@ -8,6 +8,7 @@
 //! DIR/images/HASH     images                       │ once, never changed
 //! DIR/plans/HASH      what the rewrite found out   ┘
 //! DIR/tmp/            files being written; emptied when the store is opened
+//! DIR/partial/        files under way from other hosts; kept, and gone on with
 //! ```
 //!
 //! Acknowledged is durable. A file is written under `tmp/`, hashed on the way, synced, renamed to
@@ -26,6 +27,8 @@ mod file;
 mod gc;
 mod name;
 mod open;
+mod outline;
+mod partial;
 mod settings;
 mod tenant;
 mod token;
@@ -42,6 +45,8 @@ pub use deploy::{
 pub use gc::{GcError, GcPlan, GcRule, RemoveError, Unused};
 pub use name::{FunctionName, MAX_NAME_BYTES, Name, NameError};
 pub use open::{OpenError, Options, SCHEMA, Step, Store};
+pub use outline::{NotItsOutline, Outline, PIECE_BYTES};
+pub use partial::Partial;
 pub use settings::{MAX_SETTINGS_BYTES, Secret, Settings};
 pub use tenant::{Grant, GrantError, MAX_GRANTS, Tenant, TenantError, TenantLimits, TenantSecret};
 pub use token::{MAX_TOKENS_PER_OWNER, Role, Token, TokenInfo, token_id};

@@ -11,7 +11,7 @@ use redb::{DatabaseError, StorageError};
 
 use crate::blob::BlobKind;
 use crate::db::{self, Db, DbError, META};
-use crate::file;
+use crate::{file, partial};
 
 /// The version of the records that this release reads and writes.
 pub const SCHEMA: u64 = 1;
@@ -161,10 +161,12 @@ impl Store {
         make_folder(folder).map_err(not_writable)?;
         let lock = lock(folder)?;
         let tmp = folder.join("tmp");
-        for part in BlobKind::ALL.map(BlobKind::folder).into_iter().chain(["tmp"]) {
+        for part in BlobKind::ALL.map(BlobKind::folder).into_iter().chain(["tmp", partial::FOLDER])
+        {
             make_folder(&folder.join(part)).map_err(not_writable)?;
         }
         file::empty_folder(&tmp).map_err(not_writable)?;
+        partial::drop_old(folder).map_err(not_writable)?;
         file::sync_folder(folder).map_err(not_writable)?;
         let db = open_database(folder, &tmp, options.min_free_bytes)?;
         Ok(Self {

@@ -5,6 +5,7 @@ mod blobs;
 mod functions;
 mod gc;
 mod opening;
+mod partial;
 mod tenants;
 
 use tempfile::TempDir;

@@ -33,7 +33,7 @@ mod wire;
 pub use asked::{Failure, NotAsked, PeerResponse};
 pub use host::{HostId, InvalidHostId};
 pub use limits::PeerLimits;
-pub use served::PeerRequest;
+pub use served::{PeerRequest, Service};
 pub use session::{PeerEvent, PeerSession, PeerSettings};
 pub use wire::{Decoder, Frame, HEADER_BYTES, Kind};
 

@@ -8,7 +8,8 @@
 //!                                     when nothing else waits or small ones had their turn
 //! ```
 //!
-//! Only as many large payloads are active as the other end assembles at a time.
+//! One that goes *ahead* is queued in front of those that do not, and keeps the front until its last
+//! piece has left. Only as many large payloads are active as the other end assembles at a time.
 
 use super::limits::{MAX_FRAGMENT_BYTES, SMALL_TURN_BYTES};
 use super::wire::{Header, Kind};
@@ -43,6 +44,8 @@ pub(super) struct Outgoing {
     /// Invariant: bytes in `ready` and `small`.
     gathered_bytes: usize,
     since_fragment_bytes: usize,
+    /// What is pushed next goes ahead.
+    ahead: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,7 @@ struct Bulk {
     whole_bytes: u64,
     /// Bytes of the request that it answers, if it is a response.
     answered_bytes: u64,
+    ahead: bool,
 }
 
 impl Outgoing {
@@ -79,7 +83,23 @@ impl Outgoing {
         let (id, whole_bytes) = (header.id, whole_bytes as u64);
         self.frame(header, head, Bytes::new());
         self.bulk_bytes += whole_bytes;
-        self.queued.push_back(Bulk { kind, id, rest: payload, whole_bytes, answered_bytes });
+        let ahead = self.ahead;
+        let bulk = Bulk { kind, id, rest: payload, whole_bytes, answered_bytes, ahead };
+        if ahead {
+            insert_ahead(&mut self.queued, bulk);
+        } else {
+            self.queued.push_back(bulk);
+        }
+    }
+
+    /// Large payloads that are pushed from now on go ahead of others.
+    pub(super) fn next_goes_ahead(&mut self) {
+        self.ahead = true;
+    }
+
+    /// Large payloads that are pushed from now on wait for their turn.
+    pub(super) fn next_goes_behind(&mut self) {
+        self.ahead = false;
     }
 
     /// True while the last piece of a large payload has not left.
@@ -162,7 +182,11 @@ impl Outgoing {
             && let Some(next) = self.queued.pop_front()
         {
             self.active_bytes += next.whole_bytes;
-            self.active.push_back(next);
+            if next.ahead {
+                insert_ahead(&mut self.active, next);
+            } else {
+                self.active.push_back(next);
+            }
         }
         let Some(mut bulk) = self.active.pop_front() else { return };
         let piece = bulk.rest.split_to(bulk.rest.len().min(MAX_FRAGMENT_BYTES));
@@ -175,10 +199,21 @@ impl Outgoing {
         }
         let header = Header::new(bulk.kind, bulk.id);
         self.frame(Header { payload_bytes: piece.len(), ..header }, &[], piece);
-        if !bulk.rest.is_empty() {
+        if bulk.rest.is_empty() {
+            return;
+        }
+        if bulk.ahead {
+            self.active.push_front(bulk);
+        } else {
             self.active.push_back(bulk);
         }
     }
+}
+
+/// Behind those that go ahead too, before all others.
+fn insert_ahead(bulks: &mut VecDeque<Bulk>, bulk: Bulk) {
+    let at = bulks.iter().position(|other| !other.ahead).unwrap_or(bulks.len());
+    bulks.insert(at, bulk);
 }
 
 fn take(bulks: &mut VecDeque<Bulk>, it: impl Fn(&Bulk) -> bool) -> Option<Bulk> {

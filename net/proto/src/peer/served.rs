@@ -8,9 +8,15 @@ use bytes::Bytes;
 use std::collections::HashMap;
 use std::time::Instant;
 
+/// Which part of a host a request is for, by a number that the layer above gives it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Service(pub u8);
+
 /// A request as it was received, its payload whole.
 #[derive(Clone, Debug)]
 pub struct PeerRequest {
+    /// What it is for.
+    pub service: Service,
     /// Head, not looked at.
     pub head: Bytes,
     /// Payload.
@@ -24,8 +30,8 @@ pub struct PeerRequest {
 pub(super) struct Serving {
     pub(super) deadline: Instant,
     pub(super) bytes: u64,
-    /// The request of which a part has arrived: its head and payload so far.
-    pub(super) arriving: Option<(Bytes, Assembly)>,
+    /// The request of which a part has arrived: what it is for, its head and payload so far.
+    pub(super) arriving: Option<(Service, Bytes, Assembly)>,
 }
 
 /// All of them.

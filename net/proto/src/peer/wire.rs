@@ -13,7 +13,7 @@
 //! | ---: | --- | --- | --- |
 //! | 1 | hello | head: versions and limits; payload: the opener's name | opener |
 //! | 2 | welcome | the same of the other end | acceptor |
-//! | 3 | request | id, whole payload's length, time left, head, payload or nothing | both |
+//! | 3 | request | status: what it is for; id, whole payload's length, time left, head, payload or nothing | both |
 //! | 4 | response | id, status, whole payload's length, head, payload or nothing | both |
 //! | 5 | request data | id, the next piece of a request's payload | both |
 //! | 6 | response data | id, the next piece of a response's payload | both |
@@ -75,7 +75,7 @@ impl Kind {
 pub struct Frame {
     /// What it is.
     pub kind: Kind,
-    /// How a request ended.
+    /// How a request ended; in a request, what it is for.
     pub status: u8,
     /// Which request.
     pub id: u64,

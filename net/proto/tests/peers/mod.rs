@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use faaslet_proto::Close;
 use faaslet_proto::peer::{
     Failure, HostId, NotAsked, PeerEvent, PeerLimits, PeerRequest, PeerResponse, PeerSession,
-    PeerSettings,
+    PeerSettings, Service,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -148,7 +148,8 @@ impl Peers {
         left: Duration,
     ) -> Result<u64, NotAsked> {
         let tag = self.last_tag + 1;
-        let request = PeerRequest { head, payload, deadline: self.now + left };
+        let deadline = self.now + left;
+        let request = PeerRequest { service: Service::default(), head, payload, deadline };
         let id =
             self.ends[at].session.request(self.now, request, tag).map_err(|(error, tag)| {
                 assert_eq!(tag, self.last_tag + 1);

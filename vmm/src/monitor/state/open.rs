@@ -123,6 +123,18 @@ impl States {
         self.ways.as_ref().map(Ways::address)
     }
 
+    /// The connections to other hosts, if there are any.
+    pub fn peers(&self) -> Option<&faaslet_net::peer::Peers> {
+        self.ways.as_ref().map(Ways::peers)
+    }
+
+    /// Has `handler` answer what other hosts ask that is not about state.
+    pub fn serve(&self, handler: Arc<dyn faaslet_net::peer::PeerHandler>) {
+        if let Some(ways) = &self.ways {
+            ways.serve(handler);
+        }
+    }
+
     /// What a tenant has at this host's owner.
     pub fn usage(&self, tenant: &str) -> Usage {
         self.owner.usage(tenant)

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use faaslet_net::peer::{
     self, HostId as PeerName, PeerCounters, PeerError, PeerHandler, PeerReply, PeerResponse, Peers,
+    Service,
 };
 use faaslet_state::HostId;
 use faaslet_state::message::{ArchivedBody, Failure, MAX_PAYLOAD_BYTES, Reply, Request};
@@ -20,6 +21,8 @@ use super::config::{PeersConfig, StatesError};
 use super::live::Live;
 use super::work::{Waiter, in_one};
 
+const NOT_YET: &str = "the monitor starts or has ended";
+
 /// How long requests of other hosts that are under way may take at the end.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -28,26 +31,53 @@ const DRAIN: Duration = Duration::from_secs(1);
 pub(super) struct Ways {
     peers: Peers,
     names: HashMap<HostId, PeerName>,
+    others: Others,
+}
+
+/// Who answers what is not about state, once that is known.
+#[derive(Clone, Default)]
+struct Others(Arc<OnceLock<Arc<dyn PeerHandler>>>);
+
+impl std::fmt::Debug for Others {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Others").field(&self.0.get().is_some()).finish()
+    }
 }
 
 /// What the peers' thread calls. It exists before the states, which need the peers.
 #[derive(Default)]
-struct Arrivals(OnceLock<Weak<States>>);
+struct Arrivals {
+    states: OnceLock<Weak<States>>,
+    /// Who answers what is not about state.
+    others: Others,
+}
 
 impl Ways {
     /// Listens for other hosts. Nobody is heard before [`Opening::open`].
     pub(super) fn bind(config: &PeersConfig) -> Result<(Self, Opening), StatesError> {
         let names = config.hosts()?.into_iter().collect();
         let arrivals = Arc::new(Arrivals::default());
+        let others = arrivals.others.clone();
         let handler = Arc::clone(&arrivals) as Arc<dyn PeerHandler>;
         let set_up = peer::PeersConfig::default();
         let peers = Peers::bind(config.listen, config.tls.clone(), set_up, &config.table, handler)?;
-        Ok((Self { peers, names }, Opening(arrivals)))
+        Ok((Self { peers, names, others }, Opening(arrivals)))
     }
 
     /// Where this host listens.
     pub(super) fn address(&self) -> SocketAddr {
         self.peers.local_addr()
+    }
+
+    /// The connections to other hosts.
+    pub(super) fn peers(&self) -> &Peers {
+        &self.peers
+    }
+
+    /// Has `handler` answer what is not about state.
+    pub(super) fn serve(&self, handler: Arc<dyn PeerHandler>) {
+        // Set once.
+        let _ = self.others.0.set(handler);
     }
 
     pub(super) fn counters(&self) -> Vec<(PeerName, PeerCounters)> {
@@ -69,14 +99,20 @@ pub(super) struct Opening(Arc<Arrivals>);
 impl Opening {
     pub(super) fn open(&self, states: &Arc<States>) {
         // Opened once.
-        let _ = self.0.0.set(Arc::downgrade(states));
+        let _ = self.0.states.set(Arc::downgrade(states));
     }
 }
 
 impl PeerHandler for Arrivals {
     fn request(&self, from: PeerName, head: Bytes, payload: Bytes, reply: PeerReply) {
-        let Some(states) = self.0.get().and_then(Weak::upgrade) else {
-            return reply.refuse("the monitor starts or has ended");
+        if reply.service() != Service::default() {
+            return match self.others.0.get() {
+                Some(others) => others.request(from, head, payload, reply),
+                None => reply.refuse(NOT_YET),
+            };
+        }
+        let Some(states) = self.states.get().and_then(Weak::upgrade) else {
+            return reply.refuse(NOT_YET);
         };
         match checked(&head, &payload) {
             Ok(()) => {

@@ -187,7 +187,7 @@ impl<T> PeerSession<T> {
             Ok(left) => left,
             Err(error) => return Err((error, tag)),
         };
-        let PeerRequest { head, payload, deadline } = request;
+        let PeerRequest { service, head, payload, deadline } = request;
         let id = self.asked.insert(Waiting {
             tag: Some(tag),
             deadline,
@@ -198,7 +198,8 @@ impl<T> PeerSession<T> {
         });
         let left_us = (left.as_micros() as u32).max(1);
         self.mark_sending(now);
-        self.outgoing.push(Header { left_us, ..Header::new(Kind::Request, id) }, &head, payload, 0);
+        let header = Header { status: service.0, left_us, ..Header::new(Kind::Request, id) };
+        self.outgoing.push(header, &head, payload, 0);
         Ok(id)
     }
 
@@ -251,6 +252,14 @@ impl<T> PeerSession<T> {
             return self.no_response(now, id, &reason);
         }
         self.answer(now, id, status::ANSWERED, &head, payload)
+    }
+
+    /// The same, ahead of all large payloads that wait: somebody stands still for it.
+    pub fn respond_ahead(&mut self, now: Instant, id: u64, response: PeerResponse) -> bool {
+        self.outgoing.next_goes_ahead();
+        let answered = self.respond(now, id, response);
+        self.outgoing.next_goes_behind();
+        answered
     }
 
     /// Says that a request was not executed. False if it was answered before.
@@ -433,7 +442,7 @@ impl<T> PeerSession<T> {
 
     fn answer(&mut self, now: Instant, id: u64, status: u8, head: &[u8], payload: Bytes) -> bool {
         let Some(serving) = self.served.remove(id) else { return false };
-        if let Some((_, mut assembly)) = serving.arriving {
+        if let Some((_, _, mut assembly)) = serving.arriving {
             self.arriving -= 1;
             self.assembled_bytes -= assembly.discard();
         }

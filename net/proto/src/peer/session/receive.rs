@@ -6,7 +6,7 @@ use crate::close::{Close, violation};
 use crate::peer::asked::{Failure, PeerResponse};
 use crate::peer::greeting::Greeting;
 use crate::peer::limits::{MAX_FRAGMENT_BYTES, MAX_PAYLOAD_BYTES};
-use crate::peer::served::{PeerRequest, Serving};
+use crate::peer::served::{PeerRequest, Service, Serving};
 use crate::peer::wire::{Frame, Kind};
 use bytes::{Bytes, BytesMut};
 use std::time::Instant;
@@ -103,14 +103,16 @@ impl<T> PeerSession<T> {
         let (id, deadline) = (frame.id, deadline(now, frame.left_us));
         let bytes = frame.head.len() as u64 + u64::from(frame.whole_bytes);
         let assembly = || Assembly::new(frame.whole_bytes.into(), !self.leaving);
-        let arriving = (!whole).then(|| (frame.head.clone(), assembly()));
+        let service = Service(frame.status);
+        let arriving = (!whole).then(|| (service, frame.head.clone(), assembly()));
         let serving = Serving { deadline, bytes, arriving };
         self.served.insert(&self.settings.limits, id, serving)?;
         self.arriving += usize::from(!whole);
         if self.leaving {
             self.refuse(now, id, "this host is leaving");
         } else if whole {
-            let request = PeerRequest { head: frame.head, payload: frame.payload, deadline };
+            let Frame { head, payload, .. } = frame;
+            let request = PeerRequest { service, head, payload, deadline };
             self.events.push_back(PeerEvent::Request { id, request });
         }
         Ok(())
@@ -123,16 +125,16 @@ impl<T> PeerSession<T> {
         }
         // A request that was refused, cancelled or timed out may have data under way: dropped.
         let Some(serving) = self.served.serving.get_mut(&id) else { return Ok(()) };
-        let Some((_, assembly)) = &mut serving.arriving else {
+        let Some((_, _, assembly)) = &mut serving.arriving else {
             return violation!("expected no more data for request {id}, which is whole");
         };
         let limit_bytes = self.settings.limits.max_assembly_bytes;
         let last = assembly.push(frame, &mut self.assembled_bytes, limit_bytes)?;
-        if last && let Some((head, assembly)) = serving.arriving.take() {
+        if last && let Some((service, head, assembly)) = serving.arriving.take() {
             let payload = assembly.into_whole();
             self.arriving -= 1;
             self.assembled_bytes -= payload.len() as u64;
-            let request = PeerRequest { head, payload, deadline: serving.deadline };
+            let request = PeerRequest { service, head, payload, deadline: serving.deadline };
             self.events.push_back(PeerEvent::Request { id, request });
         }
         Ok(())
