@@ -8,6 +8,7 @@
 //! argument.
 #![no_std]
 
+pub mod carrier;
 pub mod state;
 
 /// Version of this contract. It is part of [`IMPORT_MODULE`].
@@ -102,6 +103,9 @@ pub mod export {
     pub const INIT: &str = "faaslet_init";
     /// `() -> ()`: runs at the bake as a call of its own, before the image is taken.
     pub const WARM: &str = "faaslet_warm";
+    /// `() -> i32` (0 is success): runs when an image is baked from another one, as a call of its
+    /// own in a fork of that; its input is what the new one is to hold beside the old.
+    pub const EXTEND: &str = "faaslet_extend";
     /// `() -> ()`: runs first in every fork.
     pub const AFTER_RESTORE: &str = "faaslet_after_restore";
     /// `() -> ()`: constructors of a WASI reactor.

@@ -38,6 +38,7 @@ pub(crate) fn emit(
     functions(&mut out, module, additions);
     tables(&mut out, module, uses);
     memory(&mut out, module);
+    raw(&mut out, module, id::TAG);
     globals(&mut out, module, additions);
     exports(&mut out, module, uses, additions);
     raw(&mut out, module, id::ELEMENT);

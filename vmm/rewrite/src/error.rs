@@ -34,7 +34,7 @@ pub enum RewriteError {
     #[error(
         "expected a valid WebAssembly module, found at offset {offset:#x}: {message}; build it \
          with features that the host has (SIMD, bulk memory, reference types, tail calls, \
-         multi-value) and without others"
+         multi-value, exceptions) and without others"
     )]
     Invalid {
         /// Offset in the module.

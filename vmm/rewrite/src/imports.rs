@@ -1,6 +1,8 @@
 //! The functions that a guest can import, with their types.
 
-use faaslet_abi::{ABI_VERSION, IMPORT_MODULE, IMPORT_MODULE_PREFIX, import as host, state};
+use faaslet_abi::{
+    ABI_VERSION, IMPORT_MODULE, IMPORT_MODULE_PREFIX, carrier, import as host, state,
+};
 use wasmparser::{FuncType, ValType};
 
 use crate::error::RewriteError;
@@ -65,6 +67,9 @@ const _: () = assert!(
     "a host call has no type here"
 );
 
+/// Host calls through one import.
+const CARRIER: &[Known] = &[(carrier::CALL, "iiii:i")];
+
 /// WASI preview 1, all of it.
 const WASI: &[Known] = &[
     ("args_get", "ii:i"),
@@ -126,6 +131,7 @@ pub(crate) fn check(
     let (known, abi) = match module {
         IMPORT_MODULE => (HOST, Some(ABI_VERSION)),
         WASI_MODULE => (WASI, None),
+        carrier::MODULE => (CARRIER, Some(ABI_VERSION)),
         _ => return Err(unknown_module(module, name)),
     };
     let Some((_, expected)) = known.iter().find(|(known, _)| *known == name) else {

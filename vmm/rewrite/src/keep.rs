@@ -3,8 +3,10 @@
 //! What a call can change and how it is put back: memory by copying pages back, mutable globals
 //! and the virtual size by setting them, dropped segments because dropping them sets a global.
 //! A table cannot shrink again and its elements are host objects, so a module whose code can
-//! change a table is instantiated anew for each fork. That is the whole list: the features that
-//! could add to it (garbage collection, exceptions, threads, more memories) are not accepted.
+//! change a table is instantiated anew for each fork. Exceptions lie in a heap of the engine's, but
+//! nothing that outlives a call can hold one: tables and globals of them are not accepted. That is
+//! the whole list: the features that could add to it (garbage collection, threads, more memories)
+//! are not accepted.
 
 use serde::{Deserialize, Serialize};
 use wasmparser::ValType;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use wasmparser::{
     BinaryReader, Chunk, DataKind, ElementItems, ElementKind, ExternalKind, FuncToValidate,
     FuncType, FunctionBody, GlobalType, Import, MemoryType, Operator, Parser, Payload, TableInit,
-    TableType, TypeRef, ValidPayload, Validator, ValidatorResources, WasmFeatures,
+    TableType, TypeRef, ValType, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
 use crate::error::RewriteError;
@@ -34,6 +34,7 @@ pub(crate) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::THREADS)
     .union(WasmFeatures::TAIL_CALL)
     .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::EXCEPTIONS)
     .union(WasmFeatures::FLOATS);
 
 /// Ids of the sections that the rewrite handles.
@@ -50,7 +51,8 @@ pub(crate) mod id {
     pub(crate) const CODE: u8 = 10;
     pub(crate) const DATA: u8 = 11;
     pub(crate) const DATA_COUNT: u8 = 12;
-    pub(crate) const COUNT: usize = 13;
+    pub(crate) const TAG: u8 = 13;
+    pub(crate) const COUNT: usize = 14;
 }
 
 /// A function body with what its validation needs.
@@ -178,6 +180,18 @@ fn over<N: TryInto<u64>, M: TryInto<u64>>(
     Ok(())
 }
 
+/// Refuses what an image cannot hold: a table or global of exceptions, which live in a heap of the
+/// engine's.
+fn holds(ty: ValType, offset: usize) -> Result<(), RewriteError> {
+    match ty {
+        ValType::Ref(ty) if !ty.is_func_ref() && !ty.is_extern_ref() => {
+            let message = format!("a table or global of {ty}, which no image can hold");
+            Err(RewriteError::Invalid { offset, message })
+        }
+        _ => Ok(()),
+    }
+}
+
 const ASK: &str = "make the module smaller, or ask the operator to raise the limit";
 
 struct Reader<'a, 'l> {
@@ -276,6 +290,7 @@ impl<'a> Reader<'a, '_> {
             if let TableInit::Expr(init) = &table.init {
                 self.references(init)?;
             }
+            holds(ValType::Ref(table.ty.element_type), s.range().start)?;
             self.module.tables.push(table.ty);
         }
         Ok(())
@@ -310,6 +325,7 @@ impl<'a> Reader<'a, '_> {
         for global in s.clone() {
             let global = global?;
             self.references(&global.init_expr)?;
+            holds(global.ty.content_type, s.range().start)?;
             self.module.globals.push(global.ty);
         }
         Ok(())

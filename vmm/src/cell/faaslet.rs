@@ -31,7 +31,7 @@ use super::function::Function;
 use super::host::{self, Host, Stage, host_grow};
 use super::image;
 use super::stop::Stop;
-use crate::engine::with_slot;
+use crate::engine::{HEAP_KEPT_BYTES, with_slot};
 
 /// Time slices that a Faaslet runs before it gives way to others.
 const SLICE_TICKS: u64 = 1;
@@ -462,7 +462,8 @@ impl Faaslet {
     /// Whether this instance may serve another call after [`Faaslet::reset`].
     pub fn kept(&self) -> bool {
         let function = &self.store.data().function;
-        function.image.is_some() && function.plan.keep.is_ok()
+        let image = function.image.is_some() && function.plan.keep.is_ok();
+        image && self.store.gc_heap_capacity() <= HEAP_KEPT_BYTES
     }
 
     /// What to add to the message when the initialisation failed.

@@ -88,6 +88,7 @@ const C: &[File] = files!("templates/c/":
 const RUST_SDK: &[File] = files!("":
     ".faaslet-sdk/Cargo.toml" = "templates/sdk/Cargo.toml",
     ".faaslet-sdk/abi/Cargo.toml" = "abi/Cargo.toml",
+    ".faaslet-sdk/abi/src/carrier.rs" = "abi/src/carrier.rs",
     ".faaslet-sdk/abi/src/lib.rs" = "abi/src/lib.rs",
     ".faaslet-sdk/abi/src/state.rs" = "abi/src/state.rs",
     ".faaslet-sdk/rust/Cargo.toml" = "rust/Cargo.toml",

@@ -11,11 +11,13 @@ use super::memory::SlotMemories;
 /// Length of a time slice: the epoch advances once in this time while a worker runs something.
 pub const EPOCH_TICK: Duration = Duration::from_millis(1);
 
-/// Stack of one Faaslet: Wasm frames and the host functions that they call.
-pub const FIBER_STACK_BYTES: usize = 1024 * 1024;
+/// Stack of one Faaslet: Wasm frames and the host functions that they call. Only what is touched
+/// of it is memory.
+pub const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + 256 * 1024;
 
-/// The part of [`FIBER_STACK_BYTES`] that Wasm frames may use.
-const WASM_STACK_BYTES: usize = 768 * 1024;
+/// The part of [`FIBER_STACK_BYTES`] that Wasm frames may use: as much as an interpreter needs to
+/// find an endless recursion itself.
+const WASM_STACK_BYTES: usize = 8 << 20;
 
 /// Address space that a memory may index without a bounds check.
 const RESERVATION_BYTES: u64 = 4 << 30;
@@ -54,6 +56,7 @@ fn features(config: &mut Config) {
         .wasm_tail_call(true)
         .wasm_relaxed_simd(true)
         .wasm_extended_const(true)
+        .wasm_exceptions(true)
         .wasm_multi_memory(false)
         .wasm_memory64(false)
         .shared_memory(false);
@@ -67,7 +70,7 @@ fn memories(config: &mut Config) {
         // The image is ours: data segments are passive when Wasmtime sees them.
         .memory_init_cow(false)
         .table_lazy_init(true)
-        // See `NoHeap`: this size is what tells it from a slot.
+        // See `Heap`: this size is what tells it from a slot.
         .gc_heap_reservation(0)
         .gc_heap_initial_size(0)
         .gc_heap_guard_size(0)

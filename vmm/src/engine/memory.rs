@@ -6,12 +6,17 @@ use std::ptr::NonNull;
 
 use wasmtime::{LinearMemory, MemoryType};
 
-use super::sys::{NoHeap, SlotMemory};
+use super::sys::{Heap, SlotMemory};
 
 /// The size that every memory reports to Wasmtime: the whole 32-bit space, so that no access is
 /// refused by length. What may be touched is decided by page protection and by the checks that
 /// the rewrite put before bulk operations.
 pub const FULL_MEMORY_BYTES: usize = 4 << 30;
+
+/// Most bytes of exceptions of one Faaslet, thrown ones included: nothing of it is collected.
+pub(super) const HEAP_MAX_BYTES: usize = 16 << 20;
+/// A Faaslet is kept for another call while its exceptions took no more than this.
+pub const HEAP_KEPT_BYTES: usize = 4 << 20;
 
 thread_local! {
     /// Invariant: set exactly while [`with_slot`] runs on this thread.
@@ -40,13 +45,13 @@ impl Drop for Before {
 pub(super) struct SlotMemories;
 
 impl SlotMemories {
-    /// A memory of `reserved` bytes of addresses.
+    /// A memory of `reserved` bytes of addresses; a heap of exceptions is one that reserves none.
     pub(super) fn take(
         ty: &MemoryType,
         reserved: Option<usize>,
     ) -> Result<Box<dyn LinearMemory>, String> {
         if reserved == Some(0) {
-            return Ok(Box::new(NoHeap));
+            return Ok(Box::new(Heap::default()));
         }
         if ty.is_64() || ty.is_shared() {
             return Err("expected an unshared 32-bit memory: the rewrite refuses others".into());

@@ -12,4 +12,4 @@ mod sys;
 pub(crate) use artefact::load_bytes;
 pub use artefact::{ArtefactError, compile, fingerprint, load};
 pub use config::{EPOCH_TICK, FIBER_STACK_BYTES, engine};
-pub use memory::{FULL_MEMORY_BYTES, with_slot};
+pub use memory::{FULL_MEMORY_BYTES, HEAP_KEPT_BYTES, with_slot};

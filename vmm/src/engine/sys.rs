@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 use wasmtime::{Engine, LinearMemory, MemoryCreator, MemoryType, Module};
 
-use super::memory::{FULL_MEMORY_BYTES, SlotMemories};
+use super::memory::{FULL_MEMORY_BYTES, HEAP_MAX_BYTES, SlotMemories};
 
 /// One slot's address range, seen as a linear memory of fixed size.
 pub(super) struct SlotMemory {
@@ -45,24 +46,37 @@ unsafe impl LinearMemory for SlotMemory {
     }
 }
 
-/// The heap of Wasmtime's own that a store gets with a module that has references to things of the
-/// host's. Nothing is ever allocated there: no host call gives such a reference out, and the
-/// rewrite refuses modules that could make other things that live there.
-pub(super) struct NoHeap;
+/// The heap of Wasmtime's own, where exceptions lie while they are thrown. It grows from nothing and
+/// never shrinks; a Faaslet whose heap has grown past [`super::HEAP_KEPT_BYTES`] is not kept.
+#[derive(Default)]
+pub(super) struct Heap {
+    /// Atomic, as compiled code writes through the address while this is shared.
+    words: Vec<AtomicU64>,
+}
 
-// SAFETY: it has no bytes and never gets any.
-unsafe impl LinearMemory for NoHeap {
+const WORD_BYTES: usize = size_of::<AtomicU64>();
+
+// SAFETY: the vector owns the bytes it names, has no more and no fewer, and gives them another
+// address only in `grow_to`, as a memory that may move may.
+unsafe impl LinearMemory for Heap {
     fn byte_size(&self) -> usize {
-        0
+        self.words.len() * WORD_BYTES
     }
     fn byte_capacity(&self) -> usize {
-        0
+        self.byte_size()
     }
-    fn grow_to(&mut self, _: usize) -> wasmtime::Result<()> {
-        Err(wasmtime::Error::msg("expected a module without garbage collection; build it without"))
+    fn grow_to(&mut self, new_size: usize) -> wasmtime::Result<()> {
+        if new_size > HEAP_MAX_BYTES {
+            return Err(wasmtime::format_err!(
+                "expected at most {HEAP_MAX_BYTES} bytes of exceptions thrown in one call; asked \
+                 for {new_size}"
+            ));
+        }
+        self.words.resize_with(new_size.div_ceil(WORD_BYTES), AtomicU64::default);
+        Ok(())
     }
     fn as_ptr(&self) -> *mut u8 {
-        NonNull::dangling().as_ptr()
+        self.words.as_ptr().cast_mut().cast()
     }
 }
 

@@ -9,14 +9,27 @@ use faaslet_abi::{IMPORT_MODULE as FAASLET, Status, import};
 use faaslet_rewrite::reserved;
 use wasmtime::{Caller, Extern, Func, Linker, Ref};
 
+use super::carrier::{Arguments, bind_each, carry_each};
 use super::{Host, HostResult, code, fill, length};
-use crate::cell::exchange::{Chain, Exchange, Phase, Target};
+use crate::cell::exchange::{Chain, Phase, Target};
 use crate::cell::limits::{MAX_NAME_BYTES, MAX_OPEN_CHAINS};
 use crate::cell::stop::Stop;
 
+/// Gives each call of this file that needs the host alone to a macro: name, function, parameters.
+macro_rules! each_call {
+    ($apply:ident($($with:tt)*)) => {
+        $apply! { ($($with)*)
+            CALL = call(name: u32, name_len: u32, input: u32, input_len: u32);
+            RESULT_LEN = result_len(handle: u32);
+            RESULT_READ = result_read(handle: u32, offset: u32, ptr: u32, len: u32);
+            RELEASE = release(handle: u32);
+        }
+    };
+}
+
 pub(super) fn bind(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    calls(linker)?;
-    results(linker)?;
+    each_call!(bind_each(linker));
+    within_module(linker)?;
     linker.func_wrap_async(
         FAASLET,
         import::AWAIT,
@@ -27,16 +40,12 @@ pub(super) fn bind(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn calls(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    linker.func_wrap(
-        FAASLET,
-        import::CALL,
-        |mut host: Caller<'_, Host>, name: u32, name_len: u32, input: u32, input_len: u32| {
-            let host = host.data_mut();
-            let target = host.text(name, name_len, MAX_NAME_BYTES).map(Target::Function);
-            code(target.and_then(|target| chain(host, target, input, input_len)))
-        },
-    )?;
+/// A call of this file that came over the carrier; those within a module do not.
+pub(super) fn carried(host: &mut Host, call: &str, arguments: Arguments) -> Option<HostResult> {
+    each_call!(carry_each(host, call, arguments))
+}
+
+fn within_module(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.func_wrap(
         FAASLET,
         import::CALL_EXPORT,
@@ -58,22 +67,17 @@ fn calls(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn results(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    linker.func_wrap(FAASLET, import::RESULT_LEN, |host: Caller<'_, Host>, handle: u32| {
-        code(with_result(host.data(), handle, length_of))
-    })?;
-    linker.func_wrap(
-        FAASLET,
-        import::RESULT_READ,
-        |host: Caller<'_, Host>, handle: u32, offset: u32, ptr: u32, len: u32| {
-            let host = host.data();
-            code(with_result(host, handle, |body| fill(&host.memory, body, offset, ptr, len)))
-        },
-    )?;
-    linker.func_wrap(FAASLET, import::RELEASE, |host: Caller<'_, Host>, handle: u32| {
-        code(release(&host.data().exchange, handle))
-    })?;
-    Ok(())
+fn call(host: &mut Host, name: u32, name_len: u32, input: u32, input_len: u32) -> HostResult {
+    let name = host.text(name, name_len, MAX_NAME_BYTES)?;
+    chain(host, Target::Function(name), input, input_len)
+}
+
+fn result_len(host: &mut Host, handle: u32) -> HostResult {
+    with_result(host, handle, length_of)
+}
+
+fn result_read(host: &mut Host, handle: u32, offset: u32, ptr: u32, len: u32) -> HostResult {
+    with_result(host, handle, |body| fill(&host.memory, body, offset, ptr, len))
 }
 
 fn length_of(body: &[u8]) -> HostResult {
@@ -145,14 +149,14 @@ fn with_result(host: &Host, handle: u32, read: impl FnOnce(&[u8]) -> HostResult)
     }
 }
 
-fn release(exchange: &Exchange, handle: u32) -> HostResult {
+fn release(host: &mut Host, handle: u32) -> HostResult {
     // One that has not left the desk yet is made all the same: releasing forgets, it does not stop.
-    let mut desk = exchange.desk();
+    let mut desk = host.exchange.desk();
     if desk.results.release(handle) { Ok(0) } else { Err(Status::BadHandle) }
 }
 
 /// Suspends the Faaslet until the call has ended, and holds no thread meanwhile.
-async fn await_result(
+pub(super) async fn await_result(
     host: Caller<'_, Host>,
     handle: u32,
     timeout_ms: i64,

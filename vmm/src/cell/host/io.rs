@@ -3,97 +3,72 @@
 use faaslet_abi::{IMPORT_MODULE as FAASLET, Identity, Level, Status, import};
 use wasmtime::{Caller, Linker};
 
+use super::carrier::{Arguments, bind_each, carry_each};
 use super::{Host, HostResult, append, code, fill, length};
 use crate::cell::limits::{MAX_LOG_LINE_BYTES, MAX_MESSAGE_BYTES, MAX_RESPONSE_HEAD_BYTES};
 
+/// Gives each call of this file to a macro: name, function, parameters.
+macro_rules! each_call {
+    ($apply:ident($($with:tt)*)) => {
+        $apply! { ($($with)*)
+            INPUT_LEN = input_len();
+            INPUT_READ = input_read(offset: u32, ptr: u32, len: u32);
+            OUTPUT_APPEND = output_append(ptr: u32, len: u32);
+            OUTPUT_SET = output_set(ptr: u32, len: u32);
+            ERROR_SET = error_set(ptr: u32, len: u32);
+            IDENTITY = identity_write(ptr: u32);
+            TENANT = tenant(ptr: u32, len: u32);
+            FUNCTION = function(ptr: u32, len: u32);
+            LOG = log(level: i32, ptr: u32, len: u32);
+            REQUEST_LEN = request_len();
+            REQUEST_READ = request_read(offset: u32, ptr: u32, len: u32);
+            RESPONSE_STATUS = response_status(status: i32);
+            RESPONSE_HEADER = response_header(name: u32, name_len: u32, value: u32, value_len: u32);
+        }
+    };
+}
+
 pub(super) fn bind(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    input_and_output(linker)?;
-    identity(linker)?;
-    http(linker)?;
-    linker.func_wrap(
-        FAASLET,
-        import::LOG,
-        |host: Caller<'_, Host>, level: i32, ptr: u32, len: u32| {
-            code(log(host.data(), level, ptr, len))
-        },
-    )?;
+    each_call!(bind_each(linker));
     Ok(())
 }
 
-fn input_and_output(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    linker.func_wrap(FAASLET, import::INPUT_LEN, |mut host: Caller<'_, Host>| {
-        code(length(host.data_mut().wasi.console().input.len()))
-    })?;
-    linker.func_wrap(
-        FAASLET,
-        import::INPUT_READ,
-        |mut host: Caller<'_, Host>, offset: u32, ptr: u32, len: u32| {
-            let Host { wasi, memory, .. } = host.data_mut();
-            code(fill(memory, &wasi.console().input, offset, ptr, len))
-        },
-    )?;
-    linker.func_wrap(
-        FAASLET,
-        import::OUTPUT_APPEND,
-        |mut host: Caller<'_, Host>, ptr: u32, len: u32| {
-            code(output(host.data_mut(), false, ptr, len))
-        },
-    )?;
-    linker.func_wrap(
-        FAASLET,
-        import::OUTPUT_SET,
-        |mut host: Caller<'_, Host>, ptr: u32, len: u32| {
-            code(output(host.data_mut(), true, ptr, len))
-        },
-    )?;
-    linker.func_wrap(
-        FAASLET,
-        import::ERROR_SET,
-        |mut host: Caller<'_, Host>, ptr: u32, len: u32| code(error_set(host.data_mut(), ptr, len)),
-    )?;
-    Ok(())
+/// A call of this file that came over the carrier.
+pub(super) fn carried(host: &mut Host, call: &str, arguments: Arguments) -> Option<HostResult> {
+    each_call!(carry_each(host, call, arguments))
 }
 
-fn identity(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    linker.func_wrap(FAASLET, import::IDENTITY, |host: Caller<'_, Host>, ptr: u32| {
-        code(identity_write(host.data(), ptr))
-    })?;
-    linker.func_wrap(FAASLET, import::TENANT, |host: Caller<'_, Host>, ptr: u32, len: u32| {
-        let host = host.data();
-        code(name(host, &host.function.tenant, ptr, len))
-    })?;
-    linker.func_wrap(FAASLET, import::FUNCTION, |host: Caller<'_, Host>, ptr: u32, len: u32| {
-        let host = host.data();
-        code(name(host, &host.function.name, ptr, len))
-    })?;
-    Ok(())
+fn input_len(host: &mut Host) -> HostResult {
+    length(host.wasi.console().input.len())
 }
 
-fn http(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    linker.func_wrap(FAASLET, import::REQUEST_LEN, |host: Caller<'_, Host>| {
-        code(length(host.data().running.call.request.len()))
-    })?;
-    linker.func_wrap(
-        FAASLET,
-        import::REQUEST_READ,
-        |host: Caller<'_, Host>, offset: u32, ptr: u32, len: u32| {
-            let host = host.data();
-            code(fill(&host.memory, &host.running.call.request, offset, ptr, len))
-        },
-    )?;
-    linker.func_wrap(
-        FAASLET,
-        import::RESPONSE_STATUS,
-        |mut host: Caller<'_, Host>, status: i32| code(response_status(host.data_mut(), status)),
-    )?;
-    linker.func_wrap(
-        FAASLET,
-        import::RESPONSE_HEADER,
-        |mut host: Caller<'_, Host>, name: u32, name_len: u32, value: u32, value_len: u32| {
-            code(response_header(host.data_mut(), (name, name_len), (value, value_len)))
-        },
-    )?;
-    Ok(())
+fn input_read(host: &mut Host, offset: u32, ptr: u32, len: u32) -> HostResult {
+    let Host { wasi, memory, .. } = host;
+    fill(memory, &wasi.console().input, offset, ptr, len)
+}
+
+fn output_append(host: &mut Host, ptr: u32, len: u32) -> HostResult {
+    output(host, false, ptr, len)
+}
+
+fn output_set(host: &mut Host, ptr: u32, len: u32) -> HostResult {
+    output(host, true, ptr, len)
+}
+
+fn tenant(host: &mut Host, ptr: u32, len: u32) -> HostResult {
+    name(host, &host.function.tenant, ptr, len)
+}
+
+fn function(host: &mut Host, ptr: u32, len: u32) -> HostResult {
+    name(host, &host.function.name, ptr, len)
+}
+
+fn request_len(host: &mut Host) -> HostResult {
+    length(host.running.call.request.len())
+}
+
+fn request_read(host: &mut Host, offset: u32, ptr: u32, len: u32) -> HostResult {
+    fill(&host.memory, &host.running.call.request, offset, ptr, len)
 }
 
 fn output(host: &mut Host, replace: bool, ptr: u32, len: u32) -> HostResult {
@@ -115,7 +90,7 @@ fn error_set(host: &mut Host, ptr: u32, len: u32) -> HostResult {
     Ok(0)
 }
 
-fn log(host: &Host, level: i32, ptr: u32, len: u32) -> HostResult {
+fn log(host: &mut Host, level: i32, ptr: u32, len: u32) -> HostResult {
     let level = Level::from_i32(level).ok_or(Status::Invalid)?;
     host.memory.range(ptr, len).map_err(|_| Status::Fault)?;
     let text = host.bytes(ptr, len.min(MAX_LOG_LINE_BYTES as u32))?;
@@ -123,7 +98,7 @@ fn log(host: &Host, level: i32, ptr: u32, len: u32) -> HostResult {
     Ok(0)
 }
 
-fn identity_write(host: &Host, ptr: u32) -> HostResult {
+fn identity_write(host: &mut Host, ptr: u32) -> HostResult {
     let call = &host.running.call;
     let mut bytes = [0; size_of::<Identity>()];
     bytes[..16].copy_from_slice(&call.id);
@@ -144,9 +119,15 @@ fn response_status(host: &mut Host, status: i32) -> HostResult {
     Ok(0)
 }
 
-fn response_header(host: &mut Host, name: (u32, u32), value: (u32, u32)) -> HostResult {
-    let name = host.text(name.0, name.1, MAX_RESPONSE_HEAD_BYTES)?;
-    let value = host.text(value.0, value.1, MAX_RESPONSE_HEAD_BYTES)?;
+fn response_header(
+    host: &mut Host,
+    name: u32,
+    name_len: u32,
+    value: u32,
+    value_len: u32,
+) -> HostResult {
+    let name = host.text(name, name_len, MAX_RESPONSE_HEAD_BYTES)?;
+    let value = host.text(value, value_len, MAX_RESPONSE_HEAD_BYTES)?;
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     let visible = |b: u8| b == b'\t' || (b' '..=b'~').contains(&b);
     if name.is_empty() || !name.bytes().all(token) || !value.bytes().all(visible) {

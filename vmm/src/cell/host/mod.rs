@@ -2,8 +2,10 @@
 //!
 //! Each call checks its pointers against the virtual size of the memory, copies in and copies out,
 //! and answers with a status; none traps on a bad argument. `io` is input, output and identity,
-//! `chain` other functions, `state` the tenant's values, `wasi` the POSIX side.
+//! `chain` other functions, `state` the tenant's values, `carrier` all of these through one import,
+//! `wasi` the POSIX side.
 
+mod carrier;
 mod chain;
 mod io;
 mod memory;
@@ -112,6 +114,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     chain::bind(&mut linker)?;
     state::bind(&mut linker)?;
     wasi::bind(&mut linker)?;
+    carrier::bind(&mut linker)?;
     Ok(linker)
 }
 

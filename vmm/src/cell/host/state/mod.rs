@@ -32,6 +32,7 @@ use faaslet_abi::{IMPORT_MODULE as FAASLET, Status, state::import};
 use faaslet_snapshot::guest::GuestMemory;
 use wasmtime::{Caller, Linker};
 
+use super::carrier::Arguments;
 use super::{Host, fill};
 use error::Refused;
 pub(crate) use held::Held;
@@ -55,86 +56,110 @@ macro_rules! waiting {
     };
 }
 
-/// Binds a call that may have to wait.
-macro_rules! waits {
-    ($linker:ident, $name:ident, $run:path, ($($p:ident: $t:ty),*)) => {
-        $linker.func_wrap_async(
-            FAASLET,
-            import::$name,
-            |mut host: Caller<'_, Host>, ($($p,)*): ($($t,)*)| waiting!(host, $run, ($($p),*)),
-        )?;
+/// A call that seldom has to wait: what can be done at once is done before there is a future.
+macro_rules! seldom_waiting {
+    ($host:ident, $here:path, $run:path, ($($p:ident),*)) => {
+        match at_once($host.data_mut(), |held, memory| $here(held, memory, $($p),*)) {
+            Some(done) => Box::new(ready(done)) as Waiting<'_>,
+            None => waiting!($host, $run, ($($p),*)),
+        }
     };
 }
 
-/// Binds a call that seldom has to wait: what can be done at once is done before there is a
-/// future.
-macro_rules! seldom_waits {
-    ($linker:ident, $name:ident, $here:path, $run:path, ($($p:ident: $t:ty),*)) => {
-        $linker.func_wrap_async(
+/// What becomes of a call, in a while.
+type Waiting<'a> = Box<dyn Future<Output = wasmtime::Result<i32>> + Send + 'a>;
+
+/// Gives each call for state to a macro: name, how it is run, parameters.
+macro_rules! each_call {
+    ($apply:ident($($with:tt)*)) => {
+        $apply! { ($($with)*)
+            OPEN = seldom_waiting(open::open_here, open::open)(key: u32, len: u32, spec: u32);
+            READ = seldom_waiting(access::read_here, access::read)
+                (handle: u32, offset: i64, ptr: u32, len: u32);
+            WRITE = seldom_waiting(access::write_here, access::write)
+                (handle: u32, offset: i64, ptr: u32, len: u32);
+            MERGE = seldom_waiting(access::merge_here, access::merge)
+                (handle: u32, offset: i64, ptr: u32, len: u32);
+            LOCK = seldom_waiting(lock::lock_here, lock::lock)
+                (handle: u32, kind: i32, timeout_ms: i64);
+            UNLOCK = seldom_waiting(lock::unlock_here, lock::unlock)(handle: u32, kind: i32);
+            PULL = waiting(pull::pull)(handle: u32, offset: i64, len: i64);
+            PUSH = waiting(push::push)
+                (handle: u32, offset: i64, len: i64, expected: u32, out: u32);
+            RESIZE = waiting(resize::resize)(handle: u32, len: i64);
+            APPEND = waiting(resize::append)(handle: u32, ptr: u32, len: u32, out: u32);
+            DELETE = waiting(resize::delete)(key: u32, len: u32);
+            LIST = waiting(list::list)
+                (prefix: u32, prefix_len: u32, after: u32, after_len: u32, ptr: u32, len: u32);
+            OPEN_VERSION = waiting(versions::open)(handle: u32, version: u32);
+            VERSIONS = waiting(versions::list)(handle: u32, ptr: u32, len: u32);
+            WAIT = waiting(words::wait)(addr: u32, expected: u32, timeout_ms: i64);
+        }
+    };
+}
+
+macro_rules! bind_waiting {
+    (($linker:ident) $($name:ident = $way:ident($($run:path),*)($($p:ident: $t:ty),*);)*) => {
+        $($linker.func_wrap_async(
             FAASLET,
             import::$name,
-            |mut host: Caller<'_, Host>, ($($p,)*): ($($t,)*)| {
-                let done = at_once(host.data_mut(), |held, memory| $here(held, memory, $($p),*));
-                match done {
-                    Some(done) => Box::new(ready(done)) as Box<dyn Future<Output = _> + Send>,
-                    None => waiting!(host, $run, ($($p),*)),
-                }
-            },
-        )?;
+            |mut host: Caller<'_, Host>, ($($p,)*): ($($t,)*)| $way!(host, $($run,)* ($($p),*)),
+        )?;)*
+    };
+}
+
+macro_rules! carry_waiting {
+    (($host:ident, $call:ident, $arguments:ident)
+        $($name:ident = $way:ident($($run:path),*)($($p:ident: $t:ty),*);)*) => {
+        match $call {
+            $(import::$name => {
+                $(let $p = $arguments.next::<$t>();)*
+                Some($way!($host, $($run,)* ($($p),*)))
+            })*
+            _ => None,
+        }
+    };
+}
+
+/// Gives each call that is done at once to a macro: name, function, parameters.
+macro_rules! each_call_at_once {
+    ($apply:ident($($with:tt)*)) => {
+        $apply! { ($($with)*)
+            CLOSE = close(handle: u32);
+            STAT = stat(handle: u32, out: u32);
+            UNMAP = unmap(addr: u32);
+            NOTIFY = notify(addr: u32, count: u32);
+            ERROR = error_text(ptr: u32, len: u32);
+        }
+    };
+}
+
+macro_rules! bind_at_once {
+    (($linker:ident) $($name:ident = $run:ident($($p:ident: $t:ty),*);)*) => {
+        $($linker.func_wrap(
+            FAASLET,
+            import::$name,
+            |mut host: Caller<'_, Host>, $($p: $t),*| $run(host.data_mut(), $($p),*),
+        )?;)*
+    };
+}
+
+macro_rules! carry_at_once {
+    (($host:ident, $call:ident, $arguments:ident)
+        $($name:ident = $run:ident($($p:ident: $t:ty),*);)*) => {
+        match $call {
+            $(import::$name => {
+                $(let $p = $arguments.next::<$t>();)*
+                Some($run($host.data_mut(), $($p),*))
+            })*
+            _ => None,
+        }
     };
 }
 
 pub(super) fn bind(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    values(linker)?;
-    owners(linker)?;
-    mappings(linker)?;
-    linker.func_wrap(FAASLET, import::ERROR, |host: Caller<'_, Host>, ptr: u32, len: u32| {
-        let Host { running, memory, .. } = host.data();
-        let text = running.state_error.as_bytes();
-        super::code(fill(memory, text, 0, ptr, len).and_then(|_| super::length(text.len())))
-    })?;
-    Ok(())
-}
-
-fn values(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    seldom_waits!(linker, OPEN, open::open_here, open::open, (key: u32, len: u32, spec: u32));
-    seldom_waits!(linker, READ, access::read_here, access::read,
-        (handle: u32, offset: i64, ptr: u32, len: u32));
-    seldom_waits!(linker, WRITE, access::write_here, access::write,
-        (handle: u32, offset: i64, ptr: u32, len: u32));
-    seldom_waits!(linker, MERGE, access::merge_here, access::merge,
-        (handle: u32, offset: i64, ptr: u32, len: u32));
-    linker.func_wrap(FAASLET, import::CLOSE, |mut host: Caller<'_, Host>, handle: u32| {
-        now(host.data_mut(), |held, _| open::close(held, handle))
-    })?;
-    linker.func_wrap(
-        FAASLET,
-        import::STAT,
-        |mut host: Caller<'_, Host>, handle: u32, out: u32| {
-            now(host.data_mut(), |held, memory| open::stat(held, memory, handle, out))
-        },
-    )?;
-    Ok(())
-}
-
-fn owners(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    waits!(linker, PULL, pull::pull, (handle: u32, offset: i64, len: i64));
-    waits!(linker, PUSH, push::push,
-        (handle: u32, offset: i64, len: i64, expected: u32, out: u32));
-    waits!(linker, RESIZE, resize::resize, (handle: u32, len: i64));
-    waits!(linker, APPEND, resize::append, (handle: u32, ptr: u32, len: u32, out: u32));
-    waits!(linker, DELETE, resize::delete, (key: u32, len: u32));
-    seldom_waits!(linker, LOCK, lock::lock_here, lock::lock,
-        (handle: u32, kind: i32, timeout_ms: i64));
-    seldom_waits!(linker, UNLOCK, lock::unlock_here, lock::unlock, (handle: u32, kind: i32));
-    waits!(linker, LIST, list::list,
-        (prefix: u32, prefix_len: u32, after: u32, after_len: u32, ptr: u32, len: u32));
-    waits!(linker, OPEN_VERSION, versions::open, (handle: u32, version: u32));
-    waits!(linker, VERSIONS, versions::list, (handle: u32, ptr: u32, len: u32));
-    Ok(())
-}
-
-fn mappings(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    each_call!(bind_waiting(linker));
+    each_call_at_once!(bind_at_once(linker));
     linker.func_wrap_async(
         FAASLET,
         import::MAP,
@@ -145,19 +170,47 @@ fn mappings(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             })
         },
     )?;
-    linker.func_wrap(FAASLET, import::UNMAP, |mut host: Caller<'_, Host>, addr: u32| {
-        let done = map::unmap(host.data_mut(), addr);
-        settle(host.data_mut(), done)
-    })?;
-    waits!(linker, WAIT, words::wait, (addr: u32, expected: u32, timeout_ms: i64));
-    linker.func_wrap(
-        FAASLET,
-        import::NOTIFY,
-        |mut host: Caller<'_, Host>, addr: u32, count: u32| {
-            now(host.data_mut(), |held, _| words::notify(held, addr, count))
-        },
-    )?;
     Ok(())
+}
+
+/// A call for state that came over the carrier.
+pub(super) fn carried<'a>(
+    mut host: Caller<'a, Host>,
+    call: &str,
+    mut arguments: Arguments,
+) -> Option<Waiting<'a>> {
+    if call == import::MAP {
+        let (handle, offset) = (arguments.next(), arguments.next::<i64>() as u64);
+        let (len, mode, out) = (arguments.next(), arguments.next(), arguments.next());
+        return Some(Box::new(map::map(host, map::Asked { handle, offset, len, mode, out })));
+    }
+    if let Some(done) = each_call_at_once!(carry_at_once(host, call, arguments)) {
+        return Some(Box::new(ready(done)));
+    }
+    each_call!(carry_waiting(host, call, arguments))
+}
+
+fn close(host: &mut Host, handle: u32) -> wasmtime::Result<i32> {
+    now(host, |held, _| open::close(held, handle))
+}
+
+fn stat(host: &mut Host, handle: u32, out: u32) -> wasmtime::Result<i32> {
+    now(host, |held, memory| open::stat(held, memory, handle, out))
+}
+
+fn unmap(host: &mut Host, addr: u32) -> wasmtime::Result<i32> {
+    let done = map::unmap(host, addr);
+    settle(host, done)
+}
+
+fn notify(host: &mut Host, addr: u32, count: u32) -> wasmtime::Result<i32> {
+    now(host, |held, _| words::notify(held, addr, count))
+}
+
+fn error_text(host: &mut Host, ptr: u32, len: u32) -> wasmtime::Result<i32> {
+    let Host { running, memory, .. } = host;
+    let text = running.state_error.as_bytes();
+    Ok(super::code(fill(memory, text, 0, ptr, len).and_then(|_| super::length(text.len()))))
 }
 
 /// A call that never waits.
