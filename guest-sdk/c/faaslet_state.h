@@ -124,6 +124,9 @@ int32_t faaslet_state_push_range(int32_t handle, int64_t offset, int64_t length,
 /* Sets the length, here and at the owner. */
 FAASLET_HOST("state_resize") int32_t faaslet_state_resize(int32_t handle, int64_t length);
 
+/* Makes the value at least so long, here and at the owner; one that is longer there stays so. */
+FAASLET_HOST("state_grow") int32_t faaslet_state_grow(int32_t handle, int64_t length);
+
 /* Appends at the owner; the position goes to *to unless that is NULL. */
 FAASLET_HOST("state_append")
 int32_t faaslet_state_append(int32_t handle, const void *from, uint32_t length, uint64_t *to);

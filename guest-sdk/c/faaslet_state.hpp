@@ -112,7 +112,7 @@ public:
     value_ = Value(key, &spec);
     if (!value_) return;
     if (value_.bytes() < spec.quota_bytes &&
-        faaslet_state_resize(value_.handle(), static_cast<int64_t>(spec.quota_bytes)) < 0)
+        faaslet_state_grow(value_.handle(), static_cast<int64_t>(spec.quota_bytes)) < 0)
       return;
     elements_ = Mapped<T>(value_, 0, size, FAASLET_MAP_WRITE);
   }

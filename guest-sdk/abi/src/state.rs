@@ -69,6 +69,9 @@ pub mod import {
     /// `(ptr: i32, len: i32) -> i32`: copies the text of this call's last refused state call, which
     /// names key and limit; returns its whole length.
     pub const ERROR: &str = "state_error";
+    /// `(handle: i32, len: i64) -> i32`: makes the value at least so long, here and at the owner;
+    /// one that is longer there stays so.
+    pub const GROW: &str = "state_grow";
 
     /// Every name.
     pub const ALL: &[&str] = &[
@@ -93,6 +96,7 @@ pub mod import {
         WAIT,
         NOTIFY,
         ERROR,
+        GROW,
     ];
 }
 

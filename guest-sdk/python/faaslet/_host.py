@@ -19,7 +19,8 @@ _CALLS: Final = (
 _STATE_CALLS: Final = (
     "state_open state_close state_stat state_read state_write state_merge state_map state_unmap "
     "state_pull state_push state_resize state_append state_lock state_unlock state_delete "
-    "state_list state_open_version state_versions state_wait state_notify state_error"
+    "state_list state_open_version state_versions state_wait state_notify state_error "
+    "state_grow"
 ).split()
 _STATE_NUMBERS: Final = 256
 NUMBERS: Final = {name: number for number, name in enumerate(_CALLS)} | {

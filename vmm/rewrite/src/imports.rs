@@ -51,6 +51,7 @@ const HOST: &[Known] = &[
     (state::import::PULL, "ill:i"),
     (state::import::PUSH, "illii:i"),
     (state::import::RESIZE, "il:i"),
+    (state::import::GROW, "il:i"),
     (state::import::APPEND, "iiii:i"),
     (state::import::LOCK, "iil:i"),
     (state::import::UNLOCK, "ii:i"),

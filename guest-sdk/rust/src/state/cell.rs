@@ -38,6 +38,14 @@ impl<T: Serialize + DeserializeOwned> Cell<T> {
         Options::new(key).durable().open().map(Self::of)
     }
 
+    /// Opens the cell under `key`, which is there.
+    ///
+    /// # Errors
+    /// [`Status::NotFound`] when there is none; see [`StateError`].
+    pub fn existing(key: impl Into<String>) -> Result<Self, StateError> {
+        Vector::existing(&key.into()).map(Self::of)
+    }
+
     fn of(bytes: Vector<u8>) -> Self {
         Self { bytes, of: PhantomData }
     }

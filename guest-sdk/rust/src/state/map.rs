@@ -34,7 +34,11 @@ impl<T: Serialize + DeserializeOwned> Map<T> {
     /// # Errors
     /// See [`StateError`].
     pub fn get(&self, name: &str) -> Result<Option<T>, StateError> {
-        self.entry(name)?.get()
+        let held = Cell::existing(format!("{}{name}", self.prefix)).and_then(|cell| cell.get());
+        match held {
+            Err(error) if error.status() == Status::NotFound => Ok(None),
+            held => held,
+        }
     }
 
     /// Puts a value under a name.

@@ -30,12 +30,9 @@ impl Value {
         sys::stat(self.handle).map_err(|status| self.refused(status))
     }
 
-    /// Makes the value at least `len` bytes long.
+    /// Makes the value at least `len` bytes long; it may be longer at its owner, and stays so.
     pub(super) fn grow(&self, len: u64) -> Result<(), StateError> {
-        if len > self.stat()?.len {
-            self.resize(len)?;
-        }
-        Ok(())
+        sys::grow(self.handle, len).map_err(|status| self.refused(status))
     }
 
     pub(super) fn resize(&self, len: u64) -> Result<(), StateError> {

@@ -97,6 +97,7 @@ fn containers_hold_what_is_put_into_them() {
         map.insert("b", &2)?;
         assert_eq!((map.get("a")?, map.names()?), (Some(1), vec!["a".into(), "b".into()]));
         assert!(map.remove("a")? && !map.remove("a")?);
+        assert_eq!((map.get("a")?, map.names()?), (None, vec!["b".into()]), "asking makes nothing");
 
         let bytes = Bytes::open("bytes")?;
         bytes.set(b"longer")?;

@@ -323,6 +323,11 @@ pub(crate) fn resize(handle: i32, len: u64) -> Result<(), Status> {
     })
 }
 
+pub(crate) fn grow(handle: i32, len: u64) -> Result<(), Status> {
+    let here = value(handle, |value| Ok(value.len as u64))?;
+    if len > here { resize(handle, len) } else { Ok(()) }
+}
+
 pub(crate) fn append(handle: i32, bytes: &[u8]) -> Result<u64, Status> {
     let next = values(|all| Ok(all.tick()))?;
     value(handle, |value| {

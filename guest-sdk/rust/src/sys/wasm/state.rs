@@ -36,6 +36,7 @@ mod raw {
             out: *mut Version,
         ) -> i32;
         pub(super) fn state_resize(handle: i32, len: i64) -> i32;
+        pub(super) fn state_grow(handle: i32, len: i64) -> i32;
         pub(super) fn state_append(handle: i32, ptr: *const u8, len: usize, out: *mut u64) -> i32;
         pub(super) fn state_lock(handle: i32, kind: i32, timeout_ms: i64) -> i32;
         pub(super) fn state_unlock(handle: i32, kind: i32) -> i32;
@@ -151,6 +152,11 @@ fn signed(len: Option<u64>) -> i64 {
 pub(crate) fn resize(handle: i32, len: u64) -> Result<(), Status> {
     // SAFETY: it takes no pointer.
     checked(unsafe { raw::state_resize(handle, len.cast_signed()) }).map(drop)
+}
+
+pub(crate) fn grow(handle: i32, len: u64) -> Result<(), Status> {
+    // SAFETY: it takes no pointer.
+    checked(unsafe { raw::state_grow(handle, len.cast_signed()) }).map(drop)
 }
 
 pub(crate) fn append(handle: i32, bytes: &[u8]) -> Result<u64, Status> {

@@ -87,6 +87,7 @@ macro_rules! each_call {
             PUSH = waiting(push::push)
                 (handle: u32, offset: i64, len: i64, expected: u32, out: u32);
             RESIZE = waiting(resize::resize)(handle: u32, len: i64);
+            GROW = waiting(resize::grow)(handle: u32, len: i64);
             APPEND = waiting(resize::append)(handle: u32, ptr: u32, len: u32, out: u32);
             DELETE = waiting(resize::delete)(key: u32, len: u32);
             LIST = waiting(list::list)
@@ -207,6 +208,7 @@ fn notify(host: &mut Host, addr: u32, count: u32) -> wasmtime::Result<i32> {
     now(host, |held, _| words::notify(held, addr, count))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as the other calls")]
 fn error_text(host: &mut Host, ptr: u32, len: u32) -> wasmtime::Result<i32> {
     let Host { running, memory, .. } = host;
     let text = running.state_error.as_bytes();

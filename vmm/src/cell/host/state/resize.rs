@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use faaslet_abi::Status;
 use faaslet_snapshot::guest::GuestMemory;
-use faaslet_state::message::{Body, MAX_PAYLOAD_BYTES, Reply};
+use faaslet_state::message::{Body, MAX_PAYLOAD_BYTES, Reply, Stat};
 use faaslet_tier::Value;
 
 use super::error::Refused;
@@ -19,6 +19,20 @@ pub(super) async fn resize(held: &mut Held, _: &GuestMemory, handle: u32, len: i
     let resized = held.resize(&value, len).await;
     held.leave_turn();
     resized.map(|()| 0)
+}
+
+/// A push without changes: the owner makes the value as long as that, and never shorter.
+pub(super) async fn grow(held: &mut Held, _: &GuestMemory, handle: u32, len: i64) -> Done {
+    let value = held.value(handle)?;
+    let len = len as u64;
+    value.check_length(len)?;
+    if value.stat().len >= len {
+        return Ok(0);
+    }
+    held.take_turn(&value).await?;
+    let grown = held.grow(&value, len).await;
+    held.leave_turn();
+    grown.map(|()| 0)
 }
 
 pub(super) async fn append(
@@ -71,6 +85,17 @@ impl Held {
         let body = Body::Resize { stamp, expected: None, fence, len };
         match self.ask_for(value.key(), body, Vec::new()).await? {
             (Reply::Pushed { version, len, .. }, _) => Ok(value.resized(version, len)?),
+            _ => Err(Refused::unexpected(value.key())),
+        }
+    }
+
+    async fn grow(&mut self, value: &Arc<Value>, len: u64) -> Result<(), Refused> {
+        let (stamp, fence) = (self.local.stamp(), self.locks.fence(value));
+        let body = Body::Push { stamp, expected: None, fence, len };
+        match self.ask_for(value.key(), body, Vec::new()).await? {
+            (Reply::Pushed { version, len, .. }, _) => {
+                Ok(value.seen(&Stat { version, len, ..value.stat() })?)
+            }
             _ => Err(Refused::unexpected(value.key())),
         }
     }

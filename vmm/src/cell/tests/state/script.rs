@@ -29,6 +29,7 @@ const CALLS: [(&str, &str); 21] = [
     (import::PULL, "ill"),
     (import::PUSH, "illii"),
     (import::RESIZE, "il"),
+    (import::GROW, "il"),
     (import::APPEND, "iiii"),
     (import::LOCK, "iil"),
     (import::UNLOCK, "ii"),

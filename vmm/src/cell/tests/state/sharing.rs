@@ -27,6 +27,33 @@ fn bytes_go_from_one_cell_through_the_owner_to_another() {
 }
 
 #[test]
+fn growing_a_value_never_cuts_what_another_cell_has_added() {
+    let states = states();
+    let (mut one, mut two) = (Cell::new(&states, "t", 1), Cell::new(&states, "t", 1));
+    let mut script = Script::default();
+    let value = script.open("scores");
+    let made = script.step("grow", &[value.into(), 1000.into()]);
+    assert_eq!(one.run(0, &script).result(made), 0);
+
+    let mut script = Script::default();
+    let value = script.open("scores");
+    script.write(value, 4000, b"far behind");
+    let pushed = script.push(value);
+    assert_eq!(two.run(0, &script).result(pushed), 0);
+
+    // Here the value is still 1,000 bytes long.
+    let mut script = Script::default();
+    let value = script.open("scores");
+    let grown = script.step("grow", &[value.into(), 2000.into()]);
+    let (read, bytes) = script.read(value, 4000, 10);
+    let did = one.run(0, &script);
+    assert_eq!((did.result(grown), did.result(read)), (0, 10));
+    assert_eq!(did.bytes(bytes), b"far behind");
+    one.assert_clean();
+    two.assert_clean();
+}
+
+#[test]
 fn two_faaslets_on_two_workers_see_each_other_s_stores_by_plain_loads() {
     let mut cell = Cell::new(&states(), "t", 2);
     let mut make = Script::default();
