@@ -23,9 +23,7 @@ pub(super) enum Lie {
     /// The outline.
     Outline,
     /// Reads are not answered, after so many.
-    Stall {
-        after: usize,
-    },
+    Stall { after: usize },
 }
 
 /// See the module. It says that functions are its own, in a newer version.
