@@ -6,7 +6,7 @@ use crate::book::Book;
 use crate::names::fits;
 use crate::{
     bakes, calls, chain, chain_other, churn, first, fork, hogwild, live, micro, monitor, open,
-    recognise, state,
+    recognise, remote, state,
 };
 
 /// What is measured together.
@@ -110,6 +110,15 @@ pub(crate) const GROUPS: &[Group] = &[
             "state.map.1mib",
             "state.map.1mib.first_read|first_write",
             "state.load.memory|mapped",
+        ],
+    },
+    Group {
+        name: "remote",
+        run: remote::run,
+        rows: &[
+            "remote.echo.p50|p99",
+            "remote.call.cold|cached|warm.p50|p99",
+            "remote.ship|prewarm.rate",
         ],
     },
     Group { name: "micro", run: micro::run, rows: &["micro.*.*"] },

@@ -38,6 +38,7 @@ mod open;
 mod ours;
 mod plot;
 mod recognise;
+mod remote;
 mod results;
 mod state;
 mod sweep;

@@ -41,18 +41,24 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// Starts one over `dir` and waits until it listens.
     pub(crate) fn up(dir: &Path) -> Result<Self> {
-        Self::start(dir, "warn", Stdio::inherit())
+        Self::up_with(dir, &[])
+    }
+
+    /// The same, with more flags.
+    pub(crate) fn up_with(dir: &Path, flags: &[&str]) -> Result<Self> {
+        Self::start(dir, "warn", Stdio::inherit(), flags)
     }
 
     /// The same, with what it logs as JSON in a file.
     pub(crate) fn up_logging(dir: &Path, filter: &str, log: &Path) -> Result<Self> {
-        Self::start(dir, filter, File::create(log)?.into())
+        Self::start(dir, filter, File::create(log)?.into(), &[])
     }
 
-    fn start(dir: &Path, filter: &str, log: Stdio) -> Result<Self> {
+    fn start(dir: &Path, filter: &str, log: Stdio, flags: &[&str]) -> Result<Self> {
         let mut child = command(dir)?
             .args(["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json"])
             .args(["--log", filter, "--log-json"])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -76,11 +82,16 @@ impl Monitor {
     pub(crate) fn deploy(&self, name: &str, module: &[u8]) -> Result<()> {
         let file = self.dir.join(format!("{name}.wasm"));
         std::fs::write(&file, module)?;
-        let output =
-            command(&self.dir)?.args(["deploy", "--name", name, "--json"]).arg(&file).output()?;
+        let file = file.to_str().context("a folder whose name is no text")?;
+        self.command(&["deploy", "--name", name, "--json", file]).map(|_| ())
+    }
+
+    /// Runs a command against it, and gives what that says.
+    pub(crate) fn command(&self, args: &[&str]) -> Result<Vec<u8>> {
+        let output = command(&self.dir)?.args(args).output()?;
         let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "deploy ended {}: {said}", output.status);
-        Ok(())
+        ensure!(output.status.success(), "{} ended {}: {said}", args[0], output.status);
+        Ok(output.stdout)
     }
 
     /// The token of the default tenant.

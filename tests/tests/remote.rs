@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod remote {
+    mod budget;
     mod calls;
     mod liar;
     mod lies;

@@ -14,7 +14,7 @@ use super::manifest::{Settings, name};
 pub const SEEDS: [&str; 3] = [
     "listen = \"127.0.0.1:7410\"\nhttp = \"[::1]:7411\"\nhttp-tls = \"0.0.0.0:443\"\nworkers = 2\n\
      slots = 100\ntimeout = \"250ms\"\nidle-cell = \"1.5h\"\ndrain = \"10s\"\ncell-memory = \"2G\"\n\
-     builder-memory = \"512MiB\"\nkeep-versions = 3\ndisk-budget = \"2G\"\n\
+     builder-memory = \"512MiB\"\nkeep-versions = 3\nimage-memory = \"1G\"\nhost-slots = 64\ndisk-budget = \"2G\"\n\
      upload-quota = \"1G\"\nstate-memory = \"4G\"\nstate-memory-per-tenant = \"1G\"\n\
      state-values-per-tenant = 1000\npeers = \"hosts\"\nhost = \"one\"\n\
      peer-listen = \"127.0.0.1:7412\"\npeer-keys = \"keys/one\"\nsandbox = \"strict\"\n\
@@ -76,6 +76,8 @@ fn write(settings: &Settings) -> String {
     put("peer-listen", settings.peer_listen.map(|at| quoted(at.to_string())));
     put("peer-keys", path(&settings.peer_keys));
     put("sandbox", settings.sandbox.map(|sandbox| quoted(sandbox.word().to_owned())));
+    put("image-memory", settings.image_memory.map(|bytes| quoted(bytes.to_string())));
+    put("host-slots", settings.host_slots.map(|count| count.to_string()));
     put("disk-budget", settings.disk_budget.map(|bytes| quoted(bytes.to_string())));
     put("upload-quota", settings.upload_quota.map(|bytes| quoted(bytes.to_string())));
     put("low-latency", settings.low_latency.map(|on| on.to_string()));

@@ -10,7 +10,8 @@ use faaslet_store::{Hash, Outline, PIECE_BYTES};
 pub fn check(bytes: &[u8]) {
     stranger(bytes);
     own(bytes);
-    let long: Vec<u8> = bytes.iter().flat_map(|byte| [*byte; 40_000]).take(700_000).collect();
+    let long: Vec<u8> =
+        bytes.iter().flat_map(|byte| std::iter::repeat_n(*byte, 40_000)).take(700_000).collect();
     own(&long);
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use faaslet_store::{BlobKind, Code, FunctionName, Hash, Store};
-use faaslet_tests::{Hosts, Monitor, eventually};
+use faaslet_tests::{Hosts, Monitor, built, eventually};
 
 /// The row of a function in a host's list.
 fn row(monitor: &Monitor<'_>, name: &str) -> Option<serde_json::Value> {
@@ -96,14 +96,22 @@ fn calls_at_once_bring_a_function_once() {
 #[test]
 fn environment_and_secrets_travel_and_follow() {
     let hosts = Hosts::new(&["one", "two"]);
-    let (one, two) = (hosts.up(0), hosts.up(1));
-    let secret = hosts.sites[0].file("secret", b"hidden");
-    let secret = format!("KEY={}", secret.display());
-    let module = faaslet_tests::built("wasi/env.wasm");
-    let _ = module;
-    let _ = (secret, &one, &two);
+    let (one, two) = (hosts.up(0), hosts.up_with(1, &["--log", "trace"]));
+    let flag = |text: &str| {
+        let file = hosts.sites[0].file("secret", text.as_bytes());
+        format!("KEY={}", file.display())
+    };
+    let secret = ["--secret-file", &flag("hidden-words")];
+    let _ = one.deploy_with("f", &built("environment-c"), &secret).ok();
+    let expected = one.call("f", "KEY").text();
+    assert_eq!(two.call("f", "KEY").text(), expected);
+    let _ = one.run(&["env", "f", "--secret-file", &flag("other")]).ok();
+    let expected = one.call("f", "KEY").text();
+    eventually("it has the new one", || two.call("f", "KEY").text() == expected);
     one.stop();
     two.stop();
+    let log = fs::read_to_string(hosts.sites[1].log()).unwrap();
+    assert!(log.contains("copied") && !log.contains("hidden-words"));
 }
 
 #[test]
@@ -132,11 +140,11 @@ fn code_for_another_processor_is_not_pulled_but_compiled() {
 fn a_function_that_nobody_has_is_not_found_and_hosts_that_are_silent_are_named() {
     let hosts = Hosts::new(&["one", "two"]);
     let two = hosts.up(1);
-    let told = two.call("nowhere", "").failed(1);
+    let told = two.call("nowhere", "").failed(4);
     assert!(told.contains("nowhere") && told.contains("one"), "{told}");
     let one = hosts.up(0);
     eventually("nobody has it", || {
-        let told = two.call("nowhere", "").failed(1);
+        let told = two.call("nowhere", "").failed(4);
         told.contains("the tenant has none of this name")
     });
     one.stop();

@@ -50,15 +50,15 @@ fn a_host_that_fails_is_named_and_the_others_are_warm() {
     let order = ["--json", "prewarm", "echo", "--wait", "--host", "one", "--host", "two"];
     let ran = one.run(&order);
     let rows: Value = serde_json::from_slice(&ran.out).unwrap();
-    let told = ran.failed(1);
+    let told = ran.failed(4);
     assert!(told.contains("two"), "{told}");
     assert_eq!(of(&rows, "one")["stage"], "done", "{rows}");
     assert_eq!(of(&rows, "two")["stage"], "failed", "{rows}");
-    let told = one.run(&["prewarm", "echo", "--host", "four"]).failed(1);
+    let told = one.run(&["prewarm", "echo", "--host", "four"]).failed(4);
     assert!(told.contains("four") && told.contains("two"), "{told}");
-    let told = one.run(&["prewarm", "nothing", "--wait"]).failed(1);
+    let told = one.run(&["prewarm", "nothing", "--wait"]).failed(4);
     assert!(told.contains("nothing"), "{told}");
-    let told = one.run(&["prewarm", "echo", "--slots", "16000", "--wait"]).failed(1);
+    let told = one.run(&["prewarm", "echo", "--slots", "16000", "--wait"]).failed(4);
     assert!(told.contains("--slots"), "{told}");
     one.stop();
 }

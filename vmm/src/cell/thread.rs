@@ -66,6 +66,8 @@ pub(crate) struct ToOthers {
     quiet: usize,
     /// Something happened since counts were told.
     untold: bool,
+    /// Slots are being made ahead of calls, and somebody waits to hear that they are.
+    warming: bool,
     /// Log lines that found no room.
     lost_lines: u64,
     failed: Option<Broken>,
@@ -107,7 +109,9 @@ pub(crate) fn run(ring: CellEnd, place: Workplace) -> Result<(), ThreadError> {
         tell_load(&mut worker);
         turn(&mut worker);
         tell_load(&mut worker);
-        if told.elapsed() >= COUNTS_EVERY {
+        let warmed = worker.outside().warming && worker.ready() == 0;
+        if warmed || told.elapsed() >= COUNTS_EVERY {
+            worker.outside().warming &= !warmed;
             told = Instant::now();
             tell_counts(&mut worker, &local);
         }
@@ -173,7 +177,7 @@ fn take_messages(worker: &mut Worker<ToOthers>, message: &mut Vec<u8>) -> Result
                 state::answered(worker, number.to_native(), end, reply_bytes, payload);
             }
             ArchivedToCell::Prewarm { function, slots } => {
-                worker.prewarm(function.to_native(), slots.to_native() as usize);
+                prewarm(worker, function.to_native(), slots.to_native() as usize);
             }
         }
     }
@@ -206,6 +210,14 @@ fn call(worker: &mut Worker<ToOthers>, head: &ArchivedCallHead, payload: &[u8]) 
         input: input.to_vec(),
     };
     worker.submit(function, call, Origin::Outside(head.number.to_native()));
+}
+
+fn prewarm(worker: &mut Worker<ToOthers>, function: u32, slots: usize) {
+    if !worker.serves(function) {
+        take_posts(worker);
+    }
+    worker.prewarm(function, slots);
+    worker.outside().warming = true;
 }
 
 fn chained(worker: &mut Worker<ToOthers>, number: u64, outcome: i32, body: &[u8]) {
@@ -274,6 +286,7 @@ impl ToOthers {
             head: Vec::new(),
             quiet: 0,
             untold: false,
+            warming: false,
             lost_lines: 0,
             failed: None,
         }

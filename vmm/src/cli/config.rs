@@ -73,6 +73,13 @@ pub struct Flags {
     /// Its keys, made by `faaslet peers init` [default: `peer` in the monitor's folder]
     #[arg(long, env = "FAASLET_PEER_KEYS", value_name = "FOLDER")]
     pub peer_keys: Option<PathBuf>,
+    /// Most memory for images, of all tenants; the least recently used go [default: 8G]
+    #[arg(long, env = "FAASLET_IMAGE_MEMORY", value_parser = parse::size, value_name = "SIZE")]
+    pub image_memory: Option<u64>,
+    /// Most slots of all cells together; those of the least recently used functions go
+    /// [default: 32768]
+    #[arg(long, env = "FAASLET_HOST_SLOTS")]
+    pub host_slots: Option<u64>,
     /// Most bytes of modules, code and images on disk; old versions go to keep within it
     #[arg(long, env = "FAASLET_DISK_BUDGET", value_parser = parse::size, value_name = "SIZE")]
     pub disk_budget: Option<u64>,
@@ -130,6 +137,8 @@ impl From<Settings> for Flags {
             host: file.host,
             peer_listen: file.peer_listen,
             peer_keys: file.peer_keys,
+            image_memory: file.image_memory,
+            host_slots: file.host_slots,
             disk_budget: file.disk_budget,
             upload_quota: file.upload_quota,
             sandbox: file.sandbox,
@@ -193,6 +202,8 @@ impl Flags {
         set(&mut config.state.bytes, self.state_memory);
         set(&mut config.state.bytes_per_tenant, self.state_memory_per_tenant);
         set(&mut config.state.values_per_tenant, self.state_values_per_tenant);
+        set(&mut config.image_memory_bytes, self.image_memory);
+        set(&mut config.host_slots, self.host_slots);
         config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
         set(&mut config.upload_quota_bytes, self.upload_quota);
         set(&mut config.low_latency, self.low_latency);

@@ -56,6 +56,9 @@ pub struct Settings {
     pub peer_listen: Option<SocketAddr>,
     pub peer_keys: Option<PathBuf>,
     #[serde(deserialize_with = "size")]
+    pub image_memory: Option<u64>,
+    pub host_slots: Option<u64>,
+    #[serde(deserialize_with = "size")]
     pub disk_budget: Option<u64>,
     #[serde(deserialize_with = "size")]
     pub upload_quota: Option<u64>,

@@ -77,11 +77,22 @@ fn host(registry: &mut Registry, measures: &Measures) {
         ("cells", "Cells that run", measures.cells.len() as u64),
         ("functions", "Functions that can be called", measures.functions.len() as u64),
         ("store_bytes", "Bytes of modules, code and images on disk", measures.store_bytes),
+        ("images", "Images in memory", measures.images.images),
+        ("image_bytes", "Bytes of those", measures.images.bytes),
     ];
     for (name, help, value) in gauges {
         let gauge: Gauge = Gauge::default();
         gauge.set(value as i64);
         registry.register(name, help, gauge);
+    }
+    let counters = [
+        ("image_drops", "Functions that were dropped from memory", measures.images.dropped),
+        ("image_dropped_bytes", "Bytes of their images", measures.images.dropped_bytes),
+    ];
+    for (name, help, value) in counters {
+        let counter: Counter = Counter::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
     }
 }
 

@@ -29,6 +29,7 @@ impl Caller {
         reply: Reply,
     ) -> Self {
         monitor.in_flight.begin();
+        stats.begin();
         Self { monitor: Arc::clone(monitor), stats: Arc::clone(stats), reply, _place: place }
     }
 
@@ -45,6 +46,8 @@ impl Caller {
 
     /// Counts it for a function that was not known when it came.
     pub(super) fn of(self, deployed: &Deployed) -> Self {
+        deployed.stats.begin();
+        self.stats.forget();
         Self { stats: Arc::clone(&deployed.stats), ..self }
     }
 

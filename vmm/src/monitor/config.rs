@@ -51,6 +51,10 @@ pub struct Config {
     pub disk_budget_bytes: Option<u64>,
     /// Most bytes of a tenant's uploads that no version of a function names.
     pub upload_quota_bytes: u64,
+    /// Most bytes of images in memory, of all tenants; the least recently used go.
+    pub image_memory_bytes: u64,
+    /// Most slots of all cells together; those of the least recently used functions go.
+    pub host_slots: u64,
     /// How long calls may take to end at shutdown.
     pub drain: Duration,
     /// Whether cells run without a fence that this machine cannot put up.
@@ -84,6 +88,8 @@ impl Config {
             builder_memory_bytes: 8 << 30,
             disk_budget_bytes: None,
             upload_quota_bytes: 1 << 30,
+            image_memory_bytes: 8 << 30,
+            host_slots: 32_768,
             drain: Duration::from_secs(30),
             sandbox: Strictness::of_this_user(),
             lazy_above_bytes: Some(LAZY_ABOVE_BYTES),

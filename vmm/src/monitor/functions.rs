@@ -246,6 +246,11 @@ impl Deployed {
         self.loaded().map_or(0, |(link, number)| link.warm(number))
     }
 
+    /// No new call goes to the cell that has it; gives that cell.
+    pub fn unload(&self) -> Option<(Arc<CellLink>, u32)> {
+        lock(&self.loaded).take()
+    }
+
     /// Tells which cell has it.
     pub fn set_loaded(&self, link: &Arc<CellLink>, number: u32) {
         *lock(&self.loaded) = Some((Arc::clone(link), number));

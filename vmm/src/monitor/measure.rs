@@ -3,6 +3,7 @@
 use faaslet_store::BlobKind;
 
 use super::Monitor;
+use super::budget::ImageMeasure;
 use super::link::WorkerCounts;
 use super::remote::RemoteCounts;
 use super::state::{DiskCount, TenantCount};
@@ -24,6 +25,8 @@ pub struct Measures {
     pub states: Vec<StateMeasure>,
     /// What the disk stored of state.
     pub state_disk: DiskCount,
+    /// Images in memory, slots, and what was dropped of them.
+    pub images: ImageMeasure,
     /// What went between this host and others; nothing where there are none.
     pub remote: Option<RemoteCounts>,
 }
@@ -71,6 +74,7 @@ impl Monitor {
             in_flight: self.calls_in_flight() as u64,
             store_bytes: self.store_bytes(),
             state_disk: self.states.disk_count(),
+            images: self.image_measure(),
             remote: self.remote_counts(),
             ..Measures::default()
         };

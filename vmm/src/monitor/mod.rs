@@ -11,6 +11,7 @@
 
 mod admin;
 mod bakes;
+mod budget;
 mod builders;
 mod caller;
 mod calling;
@@ -53,6 +54,7 @@ use tokio::sync::Notify;
 
 pub use admin::AdminError;
 pub use bakes::{Busy, Turn};
+pub use budget::ImageMeasure;
 pub use caller::Reply;
 pub use calling::Calling;
 pub use calls::Incoming;
@@ -164,6 +166,7 @@ pub struct Monitor {
     /// The other hosts, where there are any.
     remote: Option<remote::Remote>,
     warms: remote::Warms,
+    drops: budget::Drops,
 }
 
 /// Runs what blocks on a thread that may.
@@ -215,6 +218,7 @@ impl Monitor {
             engine: deploy::engine_id(&engine),
             remote,
             warms: remote::Warms::default(),
+            drops: budget::Drops::default(),
         });
         monitor.first_start()?;
         monitor.read_functions()?;
@@ -261,6 +265,10 @@ impl Monitor {
         let mut look = tokio::time::interval(IDLE_LOOK.min(self.config.idle_cell));
         while !self.draining() {
             look.tick().await;
+            let monitor = Arc::clone(&self);
+            if let Err(error) = blocking(move || monitor.keep_within_budget()).await {
+                tracing::error!(%error, "the budget of images was not looked after");
+            }
             for tenant in self.functions.tenants() {
                 let Some(link) = tenant.current() else { continue };
                 let idle = self.config.idle_cell;

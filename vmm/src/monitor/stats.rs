@@ -1,7 +1,8 @@
 //! Counts and run times of one function, for `ps` and the metrics.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faaslet_abi::Outcome;
 use hdrhistogram::Histogram;
@@ -21,7 +22,11 @@ pub const BOUNDS_US: [u64; 20] = [
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub struct Stats(Mutex<Inner>);
+pub struct Stats {
+    /// Calls that have begun and not ended.
+    running: AtomicU32,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -29,6 +34,8 @@ struct Inner {
     run_us: Option<Histogram<u32>>,
     by_run_time: [u64; BOUNDS_US.len() + 1],
     total_us: u64,
+    /// When the last call ended.
+    used: Instant,
 }
 
 /// Names of the outcomes, by number.
@@ -58,15 +65,34 @@ impl Default for Stats {
     fn default() -> Self {
         let run_us = Histogram::new_with_bounds(1, LONGEST_US, DIGITS).ok();
         let by_run_time = [0; BOUNDS_US.len() + 1];
-        let inner = Inner { by_outcome: [0; OUTCOMES.len()], run_us, by_run_time, total_us: 0 };
-        Self(Mutex::new(inner))
+        let (by_outcome, used) = ([0; OUTCOMES.len()], Instant::now());
+        let inner = Inner { by_outcome, run_us, by_run_time, total_us: 0, used };
+        Self { running: AtomicU32::new(0), inner: Mutex::new(inner) }
     }
 }
 
 impl Stats {
-    /// Counts a call that ended.
+    /// A call begins.
+    pub fn begin(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A call that has begun is another function's.
+    pub fn forget(&self) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How long no call was under way; nothing while one is.
+    pub fn idle_for(&self) -> Option<Duration> {
+        let idle = self.inner().used.elapsed();
+        (self.running.load(Ordering::Relaxed) == 0).then_some(idle)
+    }
+
+    /// Counts a call that has begun and ended.
     pub fn count(&self, outcome: Outcome, ran: Duration) {
         let mut inner = self.inner();
+        inner.used = Instant::now();
+        self.forget();
         let us = ran.as_micros() as u64;
         inner.by_run_time[BOUNDS_US.partition_point(|bound| *bound < us)] += 1;
         inner.total_us += us;
@@ -98,7 +124,7 @@ impl Stats {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        lock(&self.0)
+        lock(&self.inner)
     }
 }
 
@@ -110,6 +136,7 @@ mod tests {
     fn a_run_time_is_counted_under_the_first_bound_that_is_not_less() {
         let stats = Stats::default();
         for us in [0, 1, 2, 3, 60_000_000, 60_000_001] {
+            stats.begin();
             stats.count(Outcome::Returned, Duration::from_micros(us));
         }
         let found = stats.snapshot();
