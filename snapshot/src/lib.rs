@@ -10,6 +10,7 @@ pub mod guest;
 pub mod image;
 pub mod layout;
 pub mod memory;
+pub mod pagemap;
 pub mod reset;
 pub mod slot;
 mod sys;

@@ -21,6 +21,7 @@ mod output;
 mod parse;
 mod peers;
 mod run;
+mod settings;
 mod state;
 mod tenant;
 mod up;

@@ -361,17 +361,18 @@ impl Put<'_> {
         Ok((Hash(*hasher.finalize().as_bytes()), bytes))
     }
 
-    /// Gives the file its name, unless it is there already, and makes that durable. A file that is
-    /// there may have been named by a process that died before it synced the folder.
+    /// Gives the file its name, unless it is there already and whole, and makes that durable. A file
+    /// that is there may have been named by a process that died before it synced the folder.
     fn name(&self, file: &File, unnamed: Unnamed, hash: Hash, bytes: u64) -> Result<(), PutError> {
         let path = self.store.blob_path(self.kind, hash);
         let failed = |source| self.failed(source);
-        // Before the lock, so that a large file holds nobody up; in vain if it is there already.
-        if !path.exists() {
+        // Before the lock, so that a large file holds nobody up.
+        let whole = self.store.open_blob_checked(self.kind, hash).is_ok();
+        if !whole {
             file.sync_all().map_err(failed)?;
         }
         let _naming = self.store.hold_names();
-        if !is_there(&path, bytes).map_err(failed)? {
+        if !whole || !is_there(&path, bytes).map_err(failed)? {
             file.sync_all().map_err(failed)?;
             self.store.step(Step::BlobSynced);
             unnamed.rename(&path).map_err(failed)?;
@@ -393,6 +394,8 @@ fn is_there(path: &Path, bytes: u64) -> io::Result<bool> {
     if file.metadata()?.len() != bytes {
         return Ok(false);
     }
-    file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
+    #[allow(clippy::disallowed_methods, reason = "the date of a file says how old it is")]
+    let now = SystemTime::now();
+    file.set_times(FileTimes::new().set_modified(now))?;
     Ok(true)
 }
