@@ -45,9 +45,21 @@ extern "C" {
 /* Makes a function visible to the host by name: for faaslet_call_export(), for instance. */
 #define FAASLET_EXPORT(name) FAASLET_C __attribute__((used, export_name(name)))
 
+/* Room that is left in the heap of the image, so that calls rarely grow the memory: growing costs
+ * the call, and the reset after it too. Say another number before this header is included, or with
+ * -DFAASLET_HEADROOM_KIB=1024. */
+#ifndef FAASLET_HEADROOM_KIB
+#define FAASLET_HEADROOM_KIB 256
+#endif
+
 /* FAASLET_MAIN { ... return 0; }
  * Runs one call. 0 is success; anything else is a failure, whose message faaslet_fail() sets. */
-#define FAASLET_MAIN FAASLET_EXPORT("faaslet_main") int faaslet_main(void)
+#define FAASLET_MAIN                                                              \
+  __attribute__((constructor)) static void faaslet_leave_room(void) {             \
+    void *volatile room = malloc((size_t)(FAASLET_HEADROOM_KIB) * 1024);          \
+    free(room);                                                                   \
+  }                                                                               \
+  FAASLET_EXPORT("faaslet_main") int faaslet_main(void)
 
 /* FAASLET_INIT { ... }
  * Runs once, when the function is deployed, after the constructors of global objects. What it

@@ -154,7 +154,7 @@ fn scan(
     let mut at = base;
     while at < end {
         let left = (limit - list.len()).saturating_add(1);
-        let stop = sys::scan(file, at, end, left, regions)?;
+        let stop = sys::scan_private(file, at, end, left, regions)?;
         for region in &regions[..stop.regions] {
             let page = (region.start - first) / HOST_PAGE.0;
             list.push(page as u32, ((region.end - region.start) / HOST_PAGE.0) as u32);

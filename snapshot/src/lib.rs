@@ -13,6 +13,7 @@ pub mod layout;
 pub mod lazy;
 pub mod memory;
 pub mod pager;
+pub mod pagemap;
 pub mod reset;
 pub mod slot;
 pub mod source;

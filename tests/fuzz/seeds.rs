@@ -27,6 +27,9 @@ mod oracle;
 #[path = "../../vmm/src/cli/parse.rs"]
 #[allow(dead_code, reason = "only what manifests use")]
 mod parse;
+#[path = "../../vmm/src/cli/settings.rs"]
+#[allow(dead_code, reason = "only what the oracle reads")]
+mod settings;
 
 /// Modules as text, beside this folder.
 const MODULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/wat");

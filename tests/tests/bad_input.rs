@@ -4,5 +4,6 @@
 mod bad_input {
     mod callers;
     mod files;
+    mod full_disk;
     mod modules;
 }

@@ -1,5 +1,6 @@
 //! What an end makes of bytes that no honest peer sends.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "a run begins at some moment, from some seed")]
 
 #[path = "../../../tests/fuzz/oracles/peer_wire.rs"]
 mod oracle;

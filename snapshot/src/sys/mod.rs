@@ -17,7 +17,8 @@ mod userfault;
 mod words;
 
 pub(crate) use mapping::{FileMapping, ImageView, Reservation, ViewPage};
-pub(crate) use pagemap::{MAX_SCAN_REGIONS, PageRegion, entry_is_private, scan};
+pub use pagemap::{MAX_SCAN_REGIONS, PageRegion, ScanStop, scan_written};
+pub(crate) use pagemap::{entry_is_private, scan_private};
 pub(crate) use probe::is_readable;
 pub(crate) use userfault::Userfault;
 pub(crate) use words::{WORDS, Words};

@@ -38,7 +38,7 @@ fn private_pages(pages: &Reservation) -> Option<Vec<u64>> {
     let pagemap = File::open("/proc/self/pagemap").ok()?;
     let mut regions = [PageRegion::default(); PAGES as usize];
     let (base, end) = (pages.base(), pages.at(pages.len()));
-    let stop = scan(&pagemap, base, end, u64::MAX, &mut regions).ok()?;
+    let stop = scan_private(&pagemap, base, end, u64::MAX, &mut regions).ok()?;
     let number = |address: u64| (address - base.addr().get() as u64) / HOST_PAGE.0;
     let listed = &regions[..stop.regions];
     Some(listed.iter().flat_map(|r| number(r.start)..number(r.end)).collect())

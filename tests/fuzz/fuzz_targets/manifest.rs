@@ -10,5 +10,7 @@ mod oracle;
 #[allow(dead_code, reason = "the command line has more of them")]
 #[path = "../../../vmm/src/cli/parse.rs"]
 mod parse;
+#[path = "../../../vmm/src/cli/settings.rs"]
+mod settings;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| oracle::check(bytes));

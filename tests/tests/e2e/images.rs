@@ -25,6 +25,12 @@ fn an_image_that_was_imported_serves_a_deployment_of_its_recipe() {
     assert!(shown.to_string().contains(&id), "{shown}");
     let _ = monitor.run(&["image", "verify", path]).ok();
     monitor.stop();
+    // The file says all of it by itself.
+    let alone = two.run(&["--json", "image", "inspect", path]).json();
+    assert_eq!(
+        (&alone["id"], &alone["instance_kept"]),
+        (&Value::from(id.as_str()), &Value::Bool(true))
+    );
 
     let monitor = two.up();
     let _ = monitor.run(&["image", "import", path]).ok();
@@ -34,6 +40,19 @@ fn an_image_that_was_imported_serves_a_deployment_of_its_recipe() {
     assert_eq!(monitor.call("f", "").ok(), answer);
     let used = monitor.run(&["image", "rm", &id]);
     assert!(used.code != Some(0) && used.err.contains("in use"), "{used:?}");
+    monitor.stop();
+}
+
+#[test]
+fn an_image_of_an_old_version_says_why_its_instance_is_not_kept() {
+    let site = Site::new();
+    let monitor = site.up();
+    let old = monitor.deploy_with("f", &site.wat("table"), &[]).json();
+    monitor.deploy("f", &site.wat("counter"));
+    let shown = monitor.run(&["--json", "image", "inspect", old["image"].as_str().unwrap()]).json();
+    assert_eq!(shown["instance_kept"], false, "{shown}");
+    let why = shown["instance_kept_why_not"].as_str().unwrap();
+    assert!(why.contains("changes table 0"), "{why}");
     monitor.stop();
 }
 

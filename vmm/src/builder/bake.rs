@@ -4,7 +4,6 @@
 //! gives the same image on any host.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use faaslet_wasi::{Config, Preopen};
 use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Module};
 
-use crate::cell::image::{Capture, CaptureError, META_MONOTONIC};
+use crate::cell::image::{Capture, CaptureError, meta};
 use crate::cell::{
     Call, Entry, Exchange, Faaslet, Function, Limits, MakeError, Mode, Source, Stage, linker,
 };
@@ -32,7 +31,7 @@ use crate::control::FolderHead;
 use crate::engine::{ArtefactError, compile, load_bytes};
 
 /// Changes when the rewrite or what an image holds changes, so that older files do not serve.
-pub const BAKE_VERSION: &str = "2";
+pub const BAKE_VERSION: &str = "3";
 /// The engine, as far as it shapes what a guest computes.
 pub(super) const ENGINE: &str = "wasmtime 48";
 /// Name of the program while it is baked: an image serves functions of any name.
@@ -387,7 +386,7 @@ impl<'a> Oven<'a> {
             globals,
             tables,
             files: files.encode(),
-            meta: BTreeMap::from([(META_MONOTONIC.to_owned(), monotonic.to_le_bytes().to_vec())]),
+            meta: meta(&self.function.plan, monotonic),
         };
         let mut bytes = Vec::new();
         ImageWriter::new(&contents)?.write_to(&mut bytes)?;

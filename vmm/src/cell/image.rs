@@ -1,11 +1,11 @@
 //! What of an instance lies outside its memory: mutable globals and changed table elements, read
 //! into an image at the bake and set again in a fork.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use faaslet_rewrite::{Plan, reserved};
 use faaslet_snapshot::image::{
-    Global as GlobalImage, GlobalValue, Image, TableElement, TableImage,
+    Global as GlobalImage, GlobalValue, Head, Image, TableElement, TableImage, layout,
 };
 use wasmtime::{Func, Global, Instance, Ref, Store, Table, Val};
 
@@ -14,12 +14,33 @@ use super::host::Host;
 
 /// Key of an image's metadata: the guest's monotonic clock at the end of the bake, in nanoseconds
 /// (u64). A fork's clock goes on from there, so that it never goes back.
-pub(crate) const META_MONOTONIC: &str = "monotonic-ns";
+const META_MONOTONIC: &str = "monotonic-ns";
 
 /// The guest's monotonic clock at the end of the bake.
 pub(crate) fn monotonic_ns(image: &Image) -> u64 {
     let bytes = image.head().meta().get(META_MONOTONIC);
     bytes.and_then(|b| b.as_slice().try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+/// Key of an image's metadata: why an instance over it is not kept between calls, as text; empty
+/// where it is kept. For people: who makes forks asks the plan.
+const META_NOT_KEPT: &str = "not-kept";
+
+/// Whether an instance over an image of this head is kept, or why not; nothing where it was not
+/// written down.
+pub(crate) fn kept(head: &Head) -> Option<Result<(), String>> {
+    let why = head.meta().get(META_NOT_KEPT)?;
+    Some(if why.is_empty() { Ok(()) } else { Err(String::from_utf8_lossy(why).into_owned()) })
+}
+
+/// Named values of an image.
+pub(crate) fn meta(plan: &Plan, monotonic_ns: u64) -> BTreeMap<String, Vec<u8>> {
+    let mut why = plan.keep.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    why.truncate(why.floor_char_boundary(layout::MAX_META_VALUE_BYTES));
+    BTreeMap::from([
+        (META_MONOTONIC.to_owned(), monotonic_ns.to_le_bytes().to_vec()),
+        (META_NOT_KEPT.to_owned(), why.into_bytes()),
+    ])
 }
 
 /// What an image cannot hold.

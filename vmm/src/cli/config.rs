@@ -1,109 +1,23 @@
 //! What `up` is told: flags over environment over file over defaults, checked once.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
 use faaslet_sandbox::Strictness;
 
 use super::exit::{Code, Failure};
-use super::manifest::{self, Sandbox, Settings};
-use super::{parse, peers};
+use super::settings::{Sandbox, Settings};
+use super::{manifest, peers};
 use crate::monitor::state::PeersConfig;
 use crate::monitor::{Config, MAX_WORKERS};
 
-/// Settings of a monitor, as flags or environment give them.
+/// Settings of a monitor, as flags or environment give them, and where there are more.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Flags {
-    /// Where calls over QUIC arrive [default: 127.0.0.1:7410]
-    #[arg(long, env = "FAASLET_LISTEN", value_name = "ADDRESS")]
-    pub listen: Option<SocketAddr>,
-    /// Where HTTP arrives [default: 127.0.0.1:7411]
-    #[arg(long, env = "FAASLET_HTTP", value_name = "ADDRESS")]
-    pub http: Option<SocketAddr>,
-    /// Where HTTP over TLS arrives, with the folder's certificate
-    #[arg(long, env = "FAASLET_HTTP_TLS", value_name = "ADDRESS")]
-    pub http_tls: Option<SocketAddr>,
-    /// Configuration file (TOML)
+    #[command(flatten)]
+    settings: Settings,
+    /// Configuration file (TOML): the same settings as keys, without the dashes before them
     #[arg(long, env = "FAASLET_CONFIG", value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Worker threads of each cell [default: one for each processor]
-    #[arg(long, env = "FAASLET_WORKERS")]
-    pub workers: Option<usize>,
-    /// Slots of each worker
-    #[arg(long, env = "FAASLET_SLOTS")]
-    pub slots: Option<usize>,
-    /// Deadline of a call when nothing else says one
-    #[arg(long, env = "FAASLET_TIMEOUT", value_parser = parse::time)]
-    pub timeout: Option<Duration>,
-    /// End a tenant's cell after this long without calls
-    #[arg(long, env = "FAASLET_IDLE_CELL", value_parser = parse::time)]
-    pub idle_cell: Option<Duration>,
-    /// How long calls may take to end at shutdown
-    #[arg(long, env = "FAASLET_DRAIN", value_parser = parse::time)]
-    pub drain: Option<Duration>,
-    /// Most memory of a cell
-    #[arg(long, env = "FAASLET_CELL_MEMORY", value_parser = parse::size)]
-    pub cell_memory: Option<u64>,
-    /// Most memory of a builder
-    #[arg(long, env = "FAASLET_BUILDER_MEMORY", value_parser = parse::size)]
-    pub builder_memory: Option<u64>,
-    /// Versions of a function that are kept beside the current one
-    #[arg(long, env = "FAASLET_KEEP_VERSIONS")]
-    pub keep_versions: Option<usize>,
-    /// Most memory for state, of all tenants
-    #[arg(long, env = "FAASLET_STATE_MEMORY", value_parser = parse::size)]
-    pub state_memory: Option<u64>,
-    /// Most memory for the state of one tenant
-    #[arg(long, env = "FAASLET_STATE_MEMORY_PER_TENANT", value_parser = parse::size)]
-    pub state_memory_per_tenant: Option<u64>,
-    /// Most values of one tenant
-    #[arg(long, env = "FAASLET_STATE_VALUES_PER_TENANT")]
-    pub state_values_per_tenant: Option<u64>,
-    /// The hosts that share state: a file with a line `NAME ADDRESS` for each
-    #[arg(long, env = "FAASLET_PEERS", value_name = "FILE", requires = "host")]
-    pub peers: Option<PathBuf>,
-    /// Which of them this is
-    #[arg(long, env = "FAASLET_HOST", value_name = "NAME")]
-    pub host: Option<String>,
-    /// Where this one listens for the others [default: its address in the file]
-    #[arg(long, env = "FAASLET_PEER_LISTEN", value_name = "ADDRESS")]
-    pub peer_listen: Option<SocketAddr>,
-    /// Its keys, made by `faaslet peers init` [default: `peer` in the monitor's folder]
-    #[arg(long, env = "FAASLET_PEER_KEYS", value_name = "FOLDER")]
-    pub peer_keys: Option<PathBuf>,
-    /// Most memory for images, of all tenants; the least recently used go [default: 8G]
-    #[arg(long, env = "FAASLET_IMAGE_MEMORY", value_parser = parse::size, value_name = "SIZE")]
-    pub image_memory: Option<u64>,
-    /// Most slots of all cells together; those of the least recently used functions go
-    /// [default: 32768]
-    #[arg(long, env = "FAASLET_HOST_SLOTS")]
-    pub host_slots: Option<u64>,
-    /// Most bytes of modules, code and images on disk; old versions go to keep within it
-    #[arg(long, env = "FAASLET_DISK_BUDGET", value_parser = parse::size, value_name = "SIZE")]
-    pub disk_budget: Option<u64>,
-    /// Most bytes of a tenant's uploads that no function uses [default: 1G]
-    #[arg(long, env = "FAASLET_UPLOAD_QUOTA", value_parser = parse::size, value_name = "SIZE")]
-    pub upload_quota: Option<u64>,
-    /// What to do about a fence of a cell's jail that this machine cannot put up: start no cell
-    /// (strict, the default for root), or say what is lost and go on (degrade)
-    #[arg(long, env = "FAASLET_SANDBOX", value_name = "strict|degrade", value_parser = sandbox)]
-    pub sandbox: Option<Sandbox>,
-    /// Keep the processor awake: faster answers, more power
-    #[arg(long, env = "FAASLET_LOW_LATENCY", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", value_name = "BOOL",
-          value_parser = BoolishValueParser::new())]
-    pub low_latency: Option<bool>,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as `faaslet_vmm=debug`
-    /// [default: info]
-    #[arg(long, env = "FAASLET_LOG")]
-    pub log: Option<String>,
-    /// Log as JSON
-    #[arg(long, env = "FAASLET_LOG_JSON", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", value_name = "BOOL",
-          value_parser = BoolishValueParser::new())]
-    pub log_json: Option<bool>,
+    config: Option<PathBuf>,
 }
 
 impl From<Sandbox> for Strictness {
@@ -115,75 +29,44 @@ impl From<Sandbox> for Strictness {
     }
 }
 
-impl From<Settings> for Flags {
-    fn from(file: Settings) -> Self {
-        Self {
-            listen: file.listen,
-            http: file.http,
-            http_tls: file.http_tls,
-            config: None,
-            workers: file.workers,
-            slots: file.slots,
-            timeout: file.timeout,
-            idle_cell: file.idle_cell,
-            drain: file.drain,
-            cell_memory: file.cell_memory,
-            builder_memory: file.builder_memory,
-            keep_versions: file.keep_versions,
-            state_memory: file.state_memory,
-            state_memory_per_tenant: file.state_memory_per_tenant,
-            state_values_per_tenant: file.state_values_per_tenant,
-            peers: file.peers,
-            host: file.host,
-            peer_listen: file.peer_listen,
-            peer_keys: file.peer_keys,
-            image_memory: file.image_memory,
-            host_slots: file.host_slots,
-            disk_budget: file.disk_budget,
-            upload_quota: file.upload_quota,
-            sandbox: file.sandbox,
-            low_latency: file.low_latency,
-            log: file.log,
-            log_json: file.log_json,
-        }
-    }
-}
-
 impl Flags {
     /// The configuration of a monitor over `dir`.
     pub fn config(&self, dir: PathBuf) -> Result<Config, Failure> {
         let mut config = Config::new(dir);
         let file = self.file()?;
-        for layer in [&file, self] {
+        for layer in [&file, &self.settings] {
             layer.apply(&mut config);
         }
         check(&config)?;
-        config.peers = self.others(&file, &config.dir)?;
+        config.peers = others(&self.settings, &file, &config.dir)?;
         Ok(config)
     }
 
     /// What is logged, and whether as JSON.
     pub fn log(&self) -> Result<(String, bool), Failure> {
         let file = self.file()?;
-        let filter = self.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned());
-        Ok((filter, self.log_json.or(file.log_json).unwrap_or(false)))
+        let Settings { log, log_json, .. } = &self.settings;
+        let filter = log.clone().or(file.log).unwrap_or_else(|| "info".to_owned());
+        Ok((filter, log_json.or(file.log_json).unwrap_or(false)))
     }
 
-    fn file(&self) -> Result<Self, Failure> {
-        self.config.as_deref().map_or(Ok(Self::default()), read)
+    fn file(&self) -> Result<Settings, Failure> {
+        self.config.as_deref().map_or(Ok(Settings::default()), read)
     }
+}
 
-    /// The list of hosts, if there is one.
-    fn others(&self, file: &Self, dir: &Path) -> Result<Option<PeersConfig>, Failure> {
-        let Some(list) = self.peers.as_ref().or(file.peers.as_ref()) else { return Ok(None) };
-        let host = self.host.as_ref().or(file.host.as_ref()).ok_or_else(|| {
-            Failure::new(Code::Usage, "expected --host NAME beside --peers: which host this is")
-        })?;
-        let keys = self.peer_keys.as_ref().or(file.peer_keys.as_ref());
-        let keys = keys.cloned().unwrap_or_else(|| dir.join(peers::KEYS_FOLDER));
-        peers::config(list, host, self.peer_listen.or(file.peer_listen), &keys).map(Some)
-    }
+/// The list of hosts, if there is one.
+fn others(flags: &Settings, file: &Settings, dir: &Path) -> Result<Option<PeersConfig>, Failure> {
+    let Some(list) = flags.peers.as_ref().or(file.peers.as_ref()) else { return Ok(None) };
+    let host = flags.host.as_ref().or(file.host.as_ref()).ok_or_else(|| {
+        Failure::new(Code::Usage, "expected --host NAME beside --peers: which host this is")
+    })?;
+    let keys = flags.peer_keys.as_ref().or(file.peer_keys.as_ref());
+    let keys = keys.cloned().unwrap_or_else(|| dir.join(peers::KEYS_FOLDER));
+    peers::config(list, host, flags.peer_listen.or(file.peer_listen), &keys).map(Some)
+}
 
+impl Settings {
     fn apply(&self, config: &mut Config) {
         fn set<T: Copy>(target: &mut T, value: Option<T>) {
             *target = value.unwrap_or(*target);
@@ -211,18 +94,12 @@ impl Flags {
     }
 }
 
-fn sandbox(text: &str) -> Result<Sandbox, String> {
-    let both = [Sandbox::Strict, Sandbox::Degrade];
-    let found = both.into_iter().find(|sandbox| sandbox.word() == text);
-    found.ok_or_else(|| format!("expected strict or degrade; found {text:?}"))
-}
-
-fn read(path: &Path) -> Result<Flags, Failure> {
+fn read(path: &Path) -> Result<Settings, Failure> {
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::new(Code::Usage, format!("configuration {}: {error}", path.display()))
     };
     let text = manifest::read(path).map_err(|error| wrong(&error))?;
-    Settings::parse(&text).map(Flags::from).map_err(|error| wrong(&error))
+    Settings::parse(&text).map_err(|error| wrong(&error))
 }
 
 fn check(config: &Config) -> Result<(), Failure> {
@@ -238,6 +115,8 @@ fn check(config: &Config) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -252,7 +131,8 @@ mod tests {
         let (_dir, path) = file(
             "workers = 3\nslots = 100\ntimeout = \"5s\"\nlow-latency = true\ndisk-budget = \"2G\"\n",
         );
-        let flags = Flags { config: Some(path), workers: Some(2), ..Flags::default() };
+        let settings = Settings { workers: Some(2), ..Settings::default() };
+        let flags = Flags { config: Some(path), settings };
         let config = flags.config("/nowhere".into()).unwrap();
         assert_eq!((config.workers, config.slots), (2, 100));
         assert_eq!(config.timeout, Duration::from_secs(5));
@@ -267,12 +147,13 @@ mod tests {
         let flags = Flags { config: Some(path), ..Flags::default() };
         assert!(flags.config("/nowhere".into()).unwrap().low_latency);
         assert_eq!(flags.log(), Ok(("debug".to_owned(), true)));
-        let flags = Flags {
+        let settings = Settings {
             low_latency: Some(false),
             log: Some("warn".to_owned()),
             log_json: Some(false),
-            ..flags
+            ..Settings::default()
         };
+        let flags = Flags { settings, ..flags };
         assert!(!flags.config("/nowhere".into()).unwrap().low_latency);
         assert_eq!(flags.log(), Ok(("warn".to_owned(), false)));
         assert_eq!(Flags::default().log(), Ok(("info".to_owned(), false)));

@@ -15,7 +15,8 @@ use super::Context;
 use super::client::{At, Right, at_host};
 use super::exit::{Code, Failure};
 use super::output::{bytes, short};
-use crate::api::{FunctionInfo, GcInfo, ImageInfo};
+use crate::api::{GcInfo, ImageInfo};
+use crate::cell::image::kept;
 
 /// Longest image that is fetched to be looked at.
 const MAX_IMAGE_BYTES: u64 = 8 << 30;
@@ -150,8 +151,7 @@ impl Source {
         let head = Head::read(&image.file).map_err(|error| damaged(&image.path, &error))?;
         let others = other_heads(context);
         let summary = head.inspect(&others.iter().collect::<Vec<_>>());
-        let kept = kept(context, &summary.id.to_string());
-        let value = described(&summary, &head, kept.as_ref());
+        let value = described(&summary, &head);
         context.output.show(&value, || text(&value))
     }
 
@@ -198,14 +198,7 @@ fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Code::Function, format!("{}: {error}", path.display()))
 }
 
-/// The verdict on the instance of the function that has this image, if it is one of ours.
-fn kept(context: &Context, id: &str) -> Option<Result<(), String>> {
-    let functions: Vec<FunctionInfo> =
-        context.target.http(Right::Tenant).ok()?.get("/v1/functions").ok()?;
-    functions.into_iter().find(|function| function.image.as_deref() == Some(id)).map(|f| f.kept)
-}
-
-fn described(summary: &Summary, head: &Head, kept: Option<&Result<(), String>>) -> Value {
+fn described(summary: &Summary, head: &Head) -> Value {
     let sections: Vec<Value> = summary
         .sections
         .iter()
@@ -218,7 +211,7 @@ fn described(summary: &Summary, head: &Head, kept: Option<&Result<(), String>>) 
             })
         })
         .collect();
-    let identity = head.identity();
+    let (identity, kept) = (head.identity(), kept(head));
     json!({
         "id": summary.id.to_string(),
         "recipe": identity.recipe.to_string(),
@@ -232,8 +225,8 @@ fn described(summary: &Summary, head: &Head, kept: Option<&Result<(), String>>) 
         "zero_pages": summary.zero_pages,
         "stored_pages": summary.stored_pages,
         "shared_pages": summary.shared_pages,
-        "instance_kept": kept.map(Result::is_ok),
-        "instance_kept_why_not": kept.and_then(|kept| kept.as_ref().err()),
+        "instance_kept": kept.as_ref().map(Result::is_ok),
+        "instance_kept_why_not": kept.and_then(Result::err),
         "sections": sections,
     })
 }

@@ -22,6 +22,7 @@ mod parse;
 mod peers;
 mod prewarm;
 mod run;
+mod settings;
 mod state;
 mod tenant;
 mod up;

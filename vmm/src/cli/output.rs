@@ -99,6 +99,7 @@ pub fn short(hash: &str) -> String {
 
 /// How long ago a time of Unix was.
 pub fn age(unix_s: u64) -> String {
+    #[allow(clippy::disallowed_methods, reason = "ages of what has a date")]
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seconds = now.map_or(0, |now| now.as_secs()).saturating_sub(unix_s);
     match seconds {

@@ -122,10 +122,15 @@ pub async fn whole(
 
 /// Reads on while the answer goes out. A client that asked whether to send its body has sent
 /// nothing, and is told no by the answer alone.
-fn linger(mut body: BodyDataStream, headers: &HeaderMap) {
-    if headers.contains_key(header::EXPECT) {
-        return;
+fn linger(body: BodyDataStream, headers: &HeaderMap) {
+    if !headers.contains_key(header::EXPECT) {
+        read_on(body);
     }
+}
+
+/// Reads on, for a bounded time, what nobody wants: a client that is still sending when its
+/// connection is closed never sees the answer.
+pub fn read_on(mut body: BodyDataStream) {
     tokio::spawn(async move {
         let until = Instant::now() + LINGER_LIMIT;
         let mut left = MAX_LINGER_BYTES;

@@ -74,12 +74,14 @@ async fn send(
     while let Some(part) = pace.part(&mut body).await? {
         length += part.len();
         if length > limit {
+            body::read_on(body);
             return Err(Problem::too_large(format!(
                 "expected a file of at most {limit} bytes; found more; leave out what is unused"
             )));
         }
         if parts.send(Ok(part)).await.is_err() {
             // The store has failed, and says why.
+            body::read_on(body);
             return Ok(());
         }
     }

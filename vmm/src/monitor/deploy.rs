@@ -249,12 +249,15 @@ impl Monitor {
         blocking(move || monitor.keep(built, image, &ordered.labels)).await?
     }
 
-    /// What an earlier bake of this recipe made and is still there.
+    /// What an earlier bake of this recipe made and is still there, whole.
     fn earlier(&self, order: &Order) -> Result<Earlier, DeployError> {
         if !order.folders.is_empty() {
             return Ok(Earlier::Nothing);
         }
-        let find = |kind, label| self.store.by_label(kind, label).map_err(StoreError::from);
+        let find = |kind, label| -> Result<Option<Hash>, DeployError> {
+            let blob = self.store.by_label(kind, label).map_err(StoreError::from)?;
+            Ok(blob.filter(|blob| self.is_whole(kind, *blob)))
+        };
         let image = match find(BlobKind::Image, order.labels.image)?.filter(|_| order.image()) {
             Some(blob) => Some(self.image_ref(blob)?),
             None => None,
@@ -268,6 +271,12 @@ impl Monitor {
             (_, _, Some(image)) => Earlier::Image(image),
             _ => Earlier::Nothing,
         })
+    }
+
+    /// Whether a stored file is what its name says. One that is not is made anew and replaced.
+    fn is_whole(&self, kind: BlobKind, blob: Hash) -> bool {
+        let checked = self.store.open_blob_checked(kind, blob);
+        checked.inspect_err(|error| tracing::warn!(%error, "not used again")).is_ok()
     }
 
     /// The name of a stored image, read from what was stored.

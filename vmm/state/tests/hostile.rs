@@ -1,6 +1,7 @@
 //! Hostile bytes: what the fuzz targets check, for a bounded number of seeded inputs that are
 //! almost right. `FAASLET_SEED` repeats a run.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "a run begins at some moment, from some seed")]
 
 #[path = "../../../tests/fuzz/oracles/state_changes.rs"]
 mod changes;

@@ -239,8 +239,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Gives a file its name, unless it is there already, and makes that durable. A file that is
-    /// there may have been named by a process that died before it synced the folder.
+    /// Gives a file its name, unless it is there already and whole, and makes that durable. A file
+    /// that is there may have been named by a process that died before it synced the folder.
     pub(crate) fn name_file(
         &self,
         kind: BlobKind,
@@ -250,12 +250,13 @@ impl Store {
         bytes: u64,
     ) -> io::Result<()> {
         let path = self.blob_path(kind, hash);
-        // Before the lock, so that a large file holds nobody up; in vain if it is there already.
-        if !path.exists() {
+        // Before the lock, so that a large file holds nobody up.
+        let whole = self.open_blob_checked(kind, hash).is_ok();
+        if !whole {
             file.sync_all()?;
         }
         let _naming = self.hold_names();
-        if !is_there(&path, bytes)? {
+        if !whole || !is_there(&path, bytes)? {
             file.sync_all()?;
             self.step(Step::BlobSynced);
             unnamed.rename(&path)?;
@@ -415,6 +416,8 @@ fn is_there(path: &Path, bytes: u64) -> io::Result<bool> {
     if file.metadata()?.len() != bytes {
         return Ok(false);
     }
-    file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
+    #[allow(clippy::disallowed_methods, reason = "the date of a file says how old it is")]
+    let now = SystemTime::now();
+    file.set_times(FileTimes::new().set_modified(now))?;
     Ok(true)
 }

@@ -12,11 +12,10 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use faaslet_snapshot::pagemap::{MAX_SCAN_REGIONS, PageRegion, scan_written};
 use nix::errno::Errno;
 
-use crate::sys::{
-    Access, MAX_SCAN_REGIONS, Memory, PAGE_BYTES, PageRegion, Userfault, populate, scan_written,
-};
+use crate::sys::{Access, Memory, PAGE_BYTES, Userfault, populate};
 
 /// Where the kernel shows this process its page map.
 const PAGEMAP_PATH: &str = "/proc/self/pagemap";
@@ -140,12 +139,13 @@ impl Means {
         let mut regions = [PageRegion::default(); MAX_SCAN_REGIONS];
         let mut left = pages.clone();
         while !left.is_empty() {
-            let (count, walk_end) = scan_written(&self.pagemap, &left, &mut regions)?;
-            for region in &regions[..count] {
+            let stop = scan_written(&self.pagemap, left.clone(), &mut regions)?;
+            for region in &regions[..stop.regions] {
                 let from_start = |address: u64| address - pages.start as u64;
                 found(from_start(region.start)..from_start(region.end));
             }
             // It always gets on: a scan stops early only after it has filled its regions.
+            let walk_end = stop.walk_end as usize;
             if walk_end <= left.start {
                 return Err(Errno::EIO);
             }

@@ -1,6 +1,7 @@
 //! Both ends of a connection on virtual time, with a stream between them that cuts what it carries
 //! at places chosen by a seed.
 #![allow(dead_code, clippy::unwrap_used)] // Each test file uses its part of it.
+#![allow(clippy::disallowed_methods, reason = "a run begins at some moment, from some seed")]
 
 use bytes::{Bytes, BytesMut};
 use faaslet_proto::{

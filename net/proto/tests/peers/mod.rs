@@ -1,5 +1,6 @@
 //! Two sessions, the bytes under way between them, and what each was told.
 #![allow(dead_code, clippy::unwrap_used)] // Each test file uses its part of it.
+#![allow(clippy::disallowed_methods, reason = "a run begins at some moment, from some seed")]
 
 use bytes::{Bytes, BytesMut};
 use faaslet_proto::Close;

@@ -21,6 +21,7 @@ impl Random {
 
 /// The seed to start from: `FAASLET_SEED`, or a new one.
 pub fn seed() -> u64 {
+    #[allow(clippy::disallowed_methods, reason = "a seed of its own for each run")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
     number("FAASLET_SEED").unwrap_or(now % 1_000_000_000)
 }

@@ -90,9 +90,12 @@ pub(crate) fn guest(name: &str) -> Vec<u8> {
 /// When it is not there: a test that passes without it says nothing.
 pub(crate) fn built(name: &str) -> Vec<u8> {
     let folder = std::env::var_os("FAASLET_GUESTS").map(std::path::PathBuf::from);
-    let cache =
-        || Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cache/faaslet/guests"));
-    let path = folder.or_else(cache).unwrap().join(format!("{name}.wasm"));
+    let home = || Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let cache = || std::env::var_os("XDG_CACHE_HOME").map(Into::into).or_else(home);
+    let path = folder
+        .or_else(|| Some(cache()?.join("faaslet/guests")))
+        .unwrap()
+        .join(format!("{name}.wasm"));
     std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; run make guests", path.display()))
 }

@@ -77,6 +77,17 @@ fn a_call_holds_results_up_to_its_limit_and_no_further() {
 }
 
 #[test]
+fn the_heap_of_an_image_has_room_for_a_call() {
+    let mut bench = Bench::new(8);
+    for (name, grown) in [("room-c", 0), ("no-room-c", 1)] {
+        let function = bench.add(name, &built(name), Limits::default());
+        let kib: usize = returned(&bench.run(function, call(b""))).parse().unwrap();
+        assert_eq!(kib.min(1), grown, "{name} grew by {kib} KiB");
+    }
+    bench.assert_clean();
+}
+
+#[test]
 fn a_generator_repeats_in_every_fork_unless_it_is_seeded_after_the_restore() {
     const CALLS: usize = 100;
     let mut bench = Bench::new(8);

@@ -3,8 +3,9 @@
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::{MAX_FILE_BYTES, Settings, read};
+use super::{MAX_FILE_BYTES, read};
 use crate::cli::manifest;
+use crate::cli::settings::{self, Settings};
 
 #[path = "../../../../tests/fuzz/oracles/manifest.rs"]
 mod oracle;

@@ -1,3 +1,4 @@
+#![allow(clippy::disallowed_methods, reason = "a run begins at some moment, from some seed")]
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use rand::rngs::StdRng;

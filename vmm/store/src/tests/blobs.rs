@@ -89,7 +89,10 @@ fn a_damaged_file_is_told_from_an_absent_one_and_put_right_by_writing_it_again()
         fs::write(&path, content).unwrap();
         let error = store.open_blob_checked(BlobKind::Artefact, hash).unwrap_err();
         assert!(matches!(error, BlobError::Damaged { .. }), "{error}");
+        assert_eq!(put(&store, BlobKind::Artefact, "content"), hash);
+        store.open_blob_checked(BlobKind::Artefact, hash).unwrap();
     }
+    fs::remove_file(&path).unwrap();
     fs::write(&path, "cut").unwrap();
     store.open_blob_checked(BlobKind::Artefact, hash).unwrap_err();
     assert_eq!(put(&store, BlobKind::Artefact, "content"), hash);

@@ -97,6 +97,7 @@ fn over_the_budget_the_grace_is_no_longer_than_a_bake() {
     let hash = put(&store, BlobKind::Module, "uploaded");
     let file = std::fs::File::open(store.blob_path(BlobKind::Module, hash)).unwrap();
     let age = |minutes| {
+        #[allow(clippy::disallowed_methods, reason = "the date of a file says how old it is")]
         let then = std::time::SystemTime::now() - Duration::from_mins(minutes);
         file.set_times(std::fs::FileTimes::new().set_modified(then)).unwrap();
     };

@@ -13,13 +13,11 @@
 #![allow(unsafe_code)]
 
 mod memory;
-mod pagemap;
 mod populate;
 mod userfault;
 mod view;
 
 pub(crate) use memory::Memory;
-pub(crate) use pagemap::{MAX_SCAN_REGIONS, PageRegion, scan_written};
 pub(crate) use populate::{Access, populate};
 pub(crate) use userfault::Userfault;
 pub(crate) use view::View;
