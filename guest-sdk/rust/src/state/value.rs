@@ -30,12 +30,25 @@ impl Value {
         sys::stat(self.handle).map_err(|status| self.refused(status))
     }
 
-    /// Makes the value at least `len` bytes long.
+    /// Makes the value at least `len` bytes long. Whoever holds the global write lock may be the
+    /// one who makes it so: it is waited for.
     pub(super) fn grow(&self, len: u64) -> Result<(), StateError> {
-        if len > self.stat()?.len {
-            self.resize(len)?;
+        match self.grow_now(len) {
+            Err(error) if error.status() == Status::Locked => {
+                let guard = self.lock(Lock::GlobalWrite, -1)?;
+                self.grow_now(len)?;
+                guard.unlock()
+            }
+            done => done,
         }
-        Ok(())
+    }
+
+    fn grow_now(&self, len: u64) -> Result<(), StateError> {
+        if len > self.stat()?.len {
+            // What is known here may be old: a value that has grown is not to be cut.
+            self.pull(0, None)?;
+        }
+        if len > self.stat()?.len { self.resize(len) } else { Ok(()) }
     }
 
     pub(super) fn resize(&self, len: u64) -> Result<(), StateError> {
