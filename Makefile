@@ -43,8 +43,12 @@ soak: build guests ## their long forms: a million resets, 10,000 handshakes
 	FAASLET_RESETS=1000000 FAASLET_MODEL_STEPS=100000 FAASLET_HANDSHAKES=10000 \
 		cargo test --release --workspace -- --include-ignored
 
-chaos: ## FAASLET_SEEDS=20000 histories of state: lost messages, crashes, owners that sleep, full disks
+# Histories in virtual time; real monitors under several faults at once; kills of a process that
+# changes durable values.
+chaos: build guests ## long runs of state with faults: FAASLET_SEEDS=20000 histories, rounds, kills
 	FAASLET_SEEDS=$${FAASLET_SEEDS:-20000} cargo test --release --workspace --test simulation -- --nocapture
+	FAASLET_FAULT_ROUNDS=$${FAASLET_FAULT_ROUNDS:-40} cargo test --release --workspace --test state_faults -- --nocapture
+	FAASLET_CRASH_ROUNDS=$${FAASLET_CRASH_ROUNDS:-3000} cargo test --release --workspace --test state_crash
 
 build: ## the faaslet binary
 	cargo build --release --workspace --all-targets

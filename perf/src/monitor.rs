@@ -118,10 +118,13 @@ impl Drop for Monitor {
     }
 }
 
-/// The program beside this one, over a folder.
+/// The program beside this one, or above it where this one is a test, over a folder.
 fn command(dir: &Path) -> Result<Command> {
-    let path = std::env::current_exe()?.with_file_name("faaslet");
-    ensure!(path.exists(), "no {}; run `make build`", path.display());
+    let own = std::env::current_exe()?;
+    let mut folders = own.ancestors().skip(1).take(2).map(|folder| folder.join("faaslet"));
+    let path = folders.find(|path| path.is_file());
+    let path =
+        path.with_context(|| format!("no faaslet beside {}; run `make build`", own.display()))?;
     let mut command = Command::new(path);
     command.env("FAASLET_DIR", dir);
     Ok(command)

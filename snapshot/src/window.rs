@@ -87,12 +87,13 @@ impl Window {
         if len > longest {
             return Err(WindowError::Full { asked: len, free: longest });
         }
+        let len = len.host_pages().bytes();
         // A gap that is cut in two, or a region at the end, makes one more.
-        if self.regions.len() >= MAX_WINDOW_REGIONS {
+        let no_more = self.regions.len() >= MAX_WINDOW_REGIONS;
+        let gap = gaps.clone().find(|&(_, gap)| if no_more { gap == len } else { gap >= len });
+        if no_more && gap.is_none() {
             return Err(WindowError::TooMany);
         }
-        let len = len.host_pages().bytes();
-        let gap = gaps.clone().find(|&(_, gap)| gap >= len);
         let start = gap.map_or(self.end(), |(start, _)| start);
         Ok(Region { start, len, mapped: true })
     }
@@ -188,6 +189,18 @@ mod tests {
         }
         assert_eq!(window.place(Bytes(1)).map(|r| r.len), Ok(HOST_PAGE));
         assert_eq!(map(&mut window, 3), 3);
+    }
+
+    #[test]
+    fn with_as_many_regions_as_there_may_be_one_that_was_given_back_is_taken_again() {
+        let mut window = Window::new(BASE, Bytes(BASE.0 + 1024 * HOST_PAGE.0));
+        for _ in 0..MAX_WINDOW_REGIONS {
+            map(&mut window, 2);
+        }
+        assert_eq!(window.place(Bytes(1)), Err(WindowError::TooMany));
+        unmap(&mut window, 6).unwrap();
+        assert_eq!(window.place(Bytes(1)), Err(WindowError::TooMany), "one more than there may be");
+        assert_eq!(map(&mut window, 2), 6);
     }
 
     #[test]

@@ -278,6 +278,11 @@ pub fn halt_process(pid: u32) {
     });
 }
 
+/// Lets a process go on that was halted.
+pub fn resume_process(pid: u32) {
+    signal(pid, Signal::SIGCONT);
+}
+
 fn signal(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }

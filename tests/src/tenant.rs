@@ -61,7 +61,11 @@ impl Tenant {
         answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
-    fn try_ask(
+    /// Asks over HTTP with its token and more headers.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub fn try_ask(
         &self,
         method: &str,
         path: &str,

@@ -109,6 +109,29 @@ fn tests_that_are_named_exist() {
     assert!(named > 5, "commands are found in documents");
 }
 
+/// Fewer underscores are in names of other things too.
+const UNDERSCORES: usize = 4;
+
+#[test]
+fn tests_that_are_named_by_their_function_exist() {
+    let is_name = |word: &&str| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        word.bytes().all(plain) && word.matches('_').count() >= UNDERSCORES
+    };
+    let sources = tree::rust();
+    let mut named = 0;
+    for (path, text) in documents() {
+        // Between backticks is every other part.
+        for name in text.split('`').skip(1).step_by(2).filter(is_name) {
+            named += 1;
+            let function = format!("fn {name}()");
+            let found = sources.iter().any(|(_, source)| source.contains(&function));
+            assert!(found, "{}: there is no test {name}", path.display());
+        }
+    }
+    assert!(named > 40, "names are found in documents");
+}
+
 /// The command that a line names: its words before the first that is no name.
 fn named<'a>(words: &[&'a str]) -> Option<Vec<&'a str>> {
     let name = |word: &&&str| word.bytes().all(|b| b.is_ascii_lowercase());

@@ -4,7 +4,10 @@
 
 mod state {
     mod command_line;
+    mod counters;
     mod hosts;
     mod http;
     mod one_host;
+    mod storm;
+    mod word_count;
 }

@@ -11,6 +11,8 @@ mod mails;
 mod ours;
 mod plain;
 mod server;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use anyhow::{Result, ensure};

@@ -134,7 +134,7 @@ fn calls() {
         let _ = value.turn().ask(TASK).unwrap();
         let _ = value.turn().leave(TASK);
     });
-    value.push_failed(value.prepare_push(TASK, 0, MIB).unwrap());
+    value.push_failed(value.prepare_push(TASK, 0, MIB).unwrap()).unwrap();
     cost_of_many("bookkeeping of a mapping of 1 MiB, with bases there", || {
         let id = value.map(TASK, 0, MIB, MapMode::Write).unwrap();
         let _ = value.unmapped(id);
@@ -164,7 +164,7 @@ fn pushes(name: &str, tracker: Tracker) {
     let value = resident(&tier, 4 * MIB);
     let mut faaslet = Faaslet::new();
     let mapped = faaslet.map(&value, 4 * MIB);
-    value.push_failed(value.prepare_push(TASK, 0, u64::MAX).unwrap());
+    value.push_failed(value.prepare_push(TASK, 0, u64::MAX).unwrap()).unwrap();
     let mut byte = 1_u8;
     let mut n = 1;
     for dirty in [0, 1, 16, 256] {

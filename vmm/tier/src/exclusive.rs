@@ -31,17 +31,37 @@ impl Value {
         self.table().exclusive
     }
 
-    /// Ends that; with `revert`, what was not pushed goes back to the base. Nothing happens if the
-    /// task does not have it. Refused, and not ended, while the outcome of a push is not known.
+    /// Ends that; with `revert`, what was not pushed goes back to the base, and while the outcome
+    /// of a push is not known, all of this happens when it is told: until then nobody may change
+    /// the value. Nothing happens if the task does not have it.
     pub fn end_exclusive(&self, task: Task, revert: bool) -> Result<(), TierError> {
         let mut table = self.table_mut();
         if table.exclusive != Some(task) {
+            return Ok(());
+        }
+        if revert && table.sending.is_some() {
+            table.exclusive_ends = true;
             return Ok(());
         }
         if revert {
             self.revert_all(&mut table)?;
         }
         table.exclusive = None;
+        Ok(())
+    }
+
+    /// Whether that ends as soon as the outcome of a push is told, and not before.
+    pub fn is_exclusive_until_told(&self) -> bool {
+        self.table().exclusive_ends
+    }
+
+    /// The outcome of a push was told, for which the end of this waited.
+    pub(crate) fn end_late(&self, table: &mut Table) -> Result<(), TierError> {
+        if table.exclusive_ends {
+            table.exclusive_ends = false;
+            table.exclusive = None;
+            self.revert_all(table)?;
+        }
         Ok(())
     }
 

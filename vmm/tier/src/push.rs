@@ -218,13 +218,16 @@ impl Value {
         if !more {
             table.pushed = Some(LastPush { serial, start: range.start, end: range.end, version });
         }
-        self.see(&mut table, version, len)
+        self.see(&mut table, version, len)?;
+        self.end_late(&mut table)
     }
 
     /// It was refused, or never sent: the changes go with the next push. A push whose outcome is
     /// not known has not failed: it is sent again, with the same stamp, until it is known.
-    pub fn push_failed(&self, prepared: Prepared) {
-        prepared.take_back(&mut self.table_mut());
+    pub fn push_failed(&self, prepared: Prepared) -> Result<(), TierError> {
+        let mut table = self.table_mut();
+        prepared.take_back(&mut table);
+        self.end_late(&mut table)
     }
 
     /// A mark to ask [`Value::pushed_since`] with, when it is one's turn.

@@ -91,6 +91,9 @@ pub(crate) struct Table {
     pub(crate) dense: bool,
     /// Who has, or is about to get, the global write lock on this host.
     pub(crate) exclusive: Option<Task>,
+    /// Invariant: it ended while a push was under way, whose outcome is not told yet: it ends then,
+    /// and what was not pushed goes back to the base.
+    pub(crate) exclusive_ends: bool,
     /// Pushes prepared so far, and the last one that was acknowledged.
     pub(crate) prepared: u64,
     pub(crate) pushed: Option<LastPush>,
@@ -129,6 +132,7 @@ impl Table {
             maps: Maps::default(),
             dense: false,
             exclusive: None,
+            exclusive_ends: false,
             prepared: 0,
             pushed: None,
             taken: 0,

@@ -95,9 +95,7 @@ impl<T: Element> Options<T> {
 
     pub(super) fn value(&self) -> Result<Value, StateError> {
         let value = Value::open(&self.key, Some(&self.spec))?;
-        if let Some(len) = self.len
-            && value.stat()?.len < len
-        {
+        if let Some(len) = self.len {
             value.grow(len)?;
         }
         Ok(value)

@@ -30,8 +30,20 @@ impl Value {
         sys::stat(self.handle).map_err(|status| self.refused(status))
     }
 
-    /// Makes the value at least `len` bytes long; it may be longer at its owner, and stays so.
+    /// Makes the value at least `len` bytes long; it may be longer at its owner, and stays so. Whoever
+    /// holds the global write lock may be the one who makes it so: it is waited for.
     pub(super) fn grow(&self, len: u64) -> Result<(), StateError> {
+        match self.grow_now(len) {
+            Err(error) if error.status() == Status::Locked => {
+                let guard = self.lock(Lock::GlobalWrite, -1)?;
+                self.grow_now(len)?;
+                guard.unlock()
+            }
+            done => done,
+        }
+    }
+
+    fn grow_now(&self, len: u64) -> Result<(), StateError> {
         sys::grow(self.handle, len).map_err(|status| self.refused(status))
     }
 

@@ -102,9 +102,11 @@ fn who_has_the_value_alone_loses_what_was_not_pushed() {
     assert_eq!(value.write(one.task, 5000, &[5; 9]).unwrap(), Copied::Bytes(9));
     let _ = one.unmap(&value, mapped);
     let prepared = value.prepare_push(one.task, 0, 8192).unwrap();
-    assert!(matches!(value.end_exclusive(one.task, true), Err(TierError::Invalid { .. })));
-    value.push_failed(prepared);
     value.end_exclusive(one.task, true).unwrap();
+    assert!(value.is_exclusive_until_told(), "whether it was pushed is not known");
+    assert!(locked(value.write(two.task, 0, &[2]).unwrap_err()));
+    value.push_failed(prepared).unwrap();
+    assert!(!value.is_exclusive_until_told());
     let mut bytes = [0; 8192];
     assert_eq!(value.read(0, &mut bytes).unwrap(), Copied::Bytes(8192));
     assert!(bytes[..] == owner.bytes() && bytes[10..14] == [3; 4]);

@@ -128,7 +128,7 @@ impl Host {
                 self.value.acknowledged(prepared, version, owner.len, &before).unwrap();
                 self.model.acknowledge(&copy);
             }
-            Some((prepared, _)) => self.value.push_failed(prepared),
+            Some((prepared, _)) => self.value.push_failed(prepared).unwrap(),
             None => {}
         }
     }

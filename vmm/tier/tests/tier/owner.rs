@@ -150,7 +150,7 @@ impl Owner {
         loop {
             let prepared = value.prepare_push(task, 0, u64::MAX).unwrap();
             if prepared.is_empty() {
-                value.push_failed(prepared);
+                value.push_failed(prepared).unwrap();
                 return pushes;
             }
             let (version, before) = self.push(&prepared);

@@ -116,7 +116,7 @@ fn storm(spec: &Spec, tracker: Tracker, seed: u64) {
 fn push_once(owner: &mut Owner, value: &Value) {
     let prepared = value.prepare_push(Task(3), 0, u64::MAX).unwrap();
     if prepared.chunks() % 3 == 2 {
-        return value.push_failed(prepared);
+        return value.push_failed(prepared).unwrap();
     }
     let (version, before) = owner.push(&prepared);
     value.acknowledged(prepared, version, owner.len, &before).unwrap();

@@ -42,6 +42,30 @@ fn all_mappings_and_copies_show_the_same_bytes() {
 }
 
 #[test]
+fn reads_and_writes_are_atomic_among_each_other() {
+    const LEN: usize = CHUNK_BYTES as usize + 4096;
+    const ROUNDS: u8 = 200;
+    let (owner, tier) = (owner(2), tier());
+    let value = owner.open(&tier);
+    owner.fetch(&value);
+    let _ = value.write(TASK, 0, &[0; LEN]).unwrap();
+    std::thread::scope(|scope| {
+        let value = &value;
+        let write = move |first: u8| {
+            for round in 0..ROUNDS {
+                let _ = value.write(TASK, 0, &[first ^ round; LEN]).unwrap();
+            }
+        };
+        let writers = [0, 255].map(|first| scope.spawn(move || write(first)));
+        let mut bytes = [0; LEN];
+        while writers.iter().any(|writer| !writer.is_finished()) {
+            assert_eq!(value.read(0, &mut bytes).unwrap(), Copied::Bytes(LEN));
+            assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a mixture of two writes");
+        }
+    });
+}
+
+#[test]
 fn stores_are_found_after_their_mapping_has_gone() {
     let (mut owner, tier) = (owner(4), tier());
     let value = owner.open(&tier);
@@ -55,7 +79,7 @@ fn stores_are_found_after_their_mapping_has_gone() {
     let prepared = value.prepare_push(TASK, 0, u64::MAX).unwrap();
     assert_eq!(prepared.chunks(), 3);
     assert_eq!(prepared.payload.len(), 3 * (8 + 4 + 8), "a run of one element each");
-    value.push_failed(prepared);
+    value.push_failed(prepared).unwrap();
     assert_eq!(owner.flush(&value, TASK), 1);
     assert_eq!(owner.bytes()[5000..5008], [1; 8]);
 }
@@ -195,7 +219,7 @@ fn a_large_value_is_mapped_in_parts_and_pushed_in_parts() {
     assert!(bytes.iter().enumerate().all(|(at, byte)| usize::from(*byte) == at % 2));
     let prepared = value.prepare_push(TASK, 0, u64::MAX).unwrap();
     assert!(prepared.more && prepared.payload.len() <= faaslet_state::message::MAX_PAYLOAD_BYTES);
-    value.push_failed(prepared);
+    value.push_failed(prepared).unwrap();
 }
 
 /// A mapping that is stored to all over, then in one place, then all over again.

@@ -48,6 +48,7 @@ macro_rules! copies {
                     held.local.count(Count::Hit, 1);
                     Some(Ok($told(bytes)))
                 }
+                Err(Refused::Status(Status::Locked, _)) if is_ending(held, handle) => None,
                 Err(refused) => Some(Err(refused)),
             }
         }
@@ -74,6 +75,11 @@ fn any(held: &Held, handle: u32) -> Result<&Opened, Refused> {
     held.opened(handle)
 }
 
+/// Whether it is locked for the sake of a call that did not live to see its push answered.
+fn is_ending(held: &Held, handle: u32) -> bool {
+    held.opened(handle).is_ok_and(|opened| opened.value.is_exclusive_until_told())
+}
+
 fn changing(held: &Held, handle: u32) -> Result<&Opened, Refused> {
     held.value(handle)?;
     held.opened(handle)
@@ -87,6 +93,7 @@ async fn copy(
     copy: Copy,
 ) -> Result<usize, Refused> {
     held.local.count(Count::Miss, 1);
+    held.finish_others(&opened.value).await?;
     for _ in 0..MAX_PULLS {
         held.bring(opened, range.offset, u64::from(range.len)).await?;
         if let Copied::Bytes(bytes) = copy(held.task, &opened.value, memory, range)? {

@@ -158,6 +158,7 @@ impl Held {
             Lock::LocalRead | Lock::LocalWrite => Ok(false),
             Lock::GlobalRead => self.ask_lock(value, kind, OwnerMode::Read, until).await,
             Lock::GlobalWrite => {
+                self.finish_others(value).await?;
                 self.wait_alone(value, until).await?;
                 let abandoned = self.ask_lock(value, kind, OwnerMode::Write, until).await?;
                 self.push_range(value, 0, u64::MAX, None).await?;

@@ -107,12 +107,13 @@ impl Held {
         reverted
     }
 
-    /// The owner does not know the lock any more: what was written under it is taken back.
+    /// The owner does not know the lock any more: what was written under it is taken back. If it
+    /// was that of another call, whose push was sent again, that is done already.
     pub(super) fn lost(&mut self, value: &Arc<Value>, fence: Version) -> Result<(), TierError> {
-        let ours = self.locks.fence(value) == Some(fence);
-        match self.locks.take(value, Lock::GlobalWrite).filter(|_| ours) {
-            Some(lock) => self.let_go(&lock),
-            None => value.revert(),
+        if self.locks.fence(value) != Some(fence) {
+            return Ok(());
         }
+        let lock = self.locks.take(value, Lock::GlobalWrite);
+        lock.map_or(Ok(()), |lock| self.let_go(&lock))
     }
 }

@@ -63,6 +63,9 @@ async fn count(
     for pulls in 0..MAX_PULLS {
         match opened.value.map(held.task, asked.offset, len, mode(asked)?) {
             Err(TierError::Absent { .. }) => held.bring(&opened, asked.offset, len).await?,
+            Err(TierError::Locked { .. }) if opened.value.is_exclusive_until_told() => {
+                held.finish_others(&opened.value).await?;
+            }
             Err(error) => return Err(error.into()),
             Ok(id) => {
                 held.local.count(if pulls == 0 { Count::Hit } else { Count::Miss }, 1);

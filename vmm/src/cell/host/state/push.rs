@@ -70,7 +70,7 @@ impl Held {
             let prepared = value.prepare_push(self.task, offset, len)?;
             let more = prepared.more;
             if prepared.is_empty() && expected.is_none() {
-                value.push_failed(prepared);
+                value.push_failed(prepared)?;
                 return Ok(value.stat().version);
             }
             let version = self.send(value, prepared, expected).await?;
@@ -124,13 +124,23 @@ impl Held {
             self.local.sent(push);
             return Err(Refused::session(value.key(), &error));
         }
-        value.push_failed(push.prepared);
+        value.push_failed(push.prepared)?;
         if let SessionError::Refused(Failure::LockLost { .. }) = error
             && let Some(fence) = fence
         {
             self.lost(&value, fence)?;
         }
         Err(self.refusal(value.key(), &error))
+    }
+
+    /// Brings a push to its end that was sent under the global write lock, and whose answer its
+    /// call did not live to see: until then the value is locked.
+    pub(super) async fn finish_others(&mut self, value: &Arc<Value>) -> Result<(), Refused> {
+        if value.is_exclusive_until_told() {
+            self.take_turn(value).await?;
+            self.leave_turn();
+        }
+        Ok(())
     }
 
     /// In its turn: sends the push again whose end is not known, until it is.

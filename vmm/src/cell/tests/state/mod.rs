@@ -2,14 +2,17 @@
 //! monitor's own owner behind them.
 
 mod locks;
+mod misuse;
+mod pointers;
 mod refusals;
 mod script;
 mod sharing;
+mod unknown;
 mod values;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,6 +20,7 @@ use faaslet_abi::Outcome;
 use faaslet_abi::state::Spec;
 use faaslet_snapshot::dirty::Pagemap;
 use faaslet_state::SessionError;
+use faaslet_state::message::Body;
 use faaslet_state::spec::{Element, Rule};
 use faaslet_tier::{Task, Tracker};
 
@@ -34,9 +38,24 @@ const BUDGET_BYTES: u64 = 256 << 20;
 
 type Reply = (Task, u64, Replied);
 
+/// What becomes of some requests on their way to the owner and back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Loss {
+    #[default]
+    None,
+    /// Pushes are lost.
+    Pushes,
+    /// Answers to pushes are lost.
+    Answers,
+    /// What makes values is held back, until it is [released](Cell::release).
+    Held,
+}
+
 /// A worker's way out: to the owner, and to the other workers.
 struct Way {
     session: StateSession,
+    loss: Arc<Mutex<Loss>>,
+    held: Vec<Ask>,
     answered: SyncSender<Reply>,
     woken: SyncSender<Task>,
     answers: VecDeque<(u64, Answer)>,
@@ -59,8 +78,20 @@ impl Outside for Way {
         self.woken.send(task).unwrap();
     }
     fn ask(&mut self, ask: Ask) -> Result<(), (Box<Ask>, SessionError)> {
+        let is_push = matches!(ask.body, Body::Push { .. });
+        let loss = *self.loss.lock().unwrap();
+        if loss == Loss::Held && matches!(ask.body, Body::Create { .. }) {
+            self.held.push(ask);
+            return Ok(());
+        }
+        if loss == Loss::Pushes && is_push {
+            return Ok(());
+        }
         let answered = self.answered.clone();
         let reply = Box::new(move |result: Result<(_, Bytes), _>| {
+            if loss == Loss::Answers && is_push {
+                return;
+            }
             let result = result.map(|(reply, payload)| (reply, payload.to_vec()));
             // A test that is over hears no more.
             let _ = answered.send((ask.task, ask.number, result));
@@ -74,6 +105,7 @@ impl Outside for Way {
 struct Cell {
     workers: Vec<Worker<Way>>,
     local: Arc<LocalTier>,
+    loss: Arc<Mutex<Loss>>,
     answered: Receiver<Reply>,
     woken: Receiver<Task>,
     calls: u64,
@@ -87,16 +119,22 @@ fn states() -> Arc<States> {
 
 impl Cell {
     fn new(states: &Arc<States>, tenant: &str, workers: usize) -> Self {
-        let mut bench = Bench::new(1);
+        Self::with(Bench::new(1), states, tenant, workers)
+    }
+
+    /// The same, of functions that are made on a bench.
+    fn with(mut bench: Bench, states: &Arc<States>, tenant: &str, workers: usize) -> Self {
         let module = wat::parse_str(script::guest()).unwrap();
         let function = Arc::new(bench.function("script", &module, Limits::default()).unwrap());
         let local = Arc::new(LocalTier::new(BUDGET_BYTES, Tracker::open()));
-        let session = states.begin(tenant);
+        let (session, loss) = (states.begin(tenant), Arc::<Mutex<Loss>>::default());
         let ((answer, answered), (wake, woken)) = (sync_channel(QUEUE), sync_channel(QUEUE));
         let pagemap = Arc::new(Pagemap::open());
         let workers = (0..workers as u32).map(|number| {
-            let (session, answered, woken) = (session.clone(), answer.clone(), wake.clone());
-            let way = Way { session, answered, woken, answers: VecDeque::new() };
+            let (session, loss) = (session.clone(), Arc::clone(&loss));
+            let (answered, woken) = (answer.clone(), wake.clone());
+            let (held, answers) = (Vec::new(), VecDeque::new());
+            let way = Way { session, loss, held, answered, woken, answers };
             let mut worker = Worker::new(number, &pagemap, 128, way);
             worker.audit().set_one_in(1);
             worker.set_local(&local);
@@ -104,7 +142,21 @@ impl Cell {
             worker
         });
         let workers = workers.collect();
-        Self { workers, local, answered, woken, calls: 0, done: Vec::new() }
+        Self { workers, local, loss, answered, woken, calls: 0, done: Vec::new() }
+    }
+
+    /// Lets go what a worker held back.
+    fn release(&mut self, worker: usize) {
+        self.lose(Loss::None);
+        let way = self.workers[worker].outside();
+        for ask in std::mem::take(&mut way.held) {
+            assert!(way.ask(ask).is_ok(), "the session takes it");
+        }
+    }
+
+    /// What becomes of requests from now on.
+    fn lose(&self, loss: Loss) {
+        *self.loss.lock().unwrap() = loss;
     }
 
     /// Begins a script on a worker; its number.

@@ -120,6 +120,31 @@ fn offsets_lengths_and_handles_that_cannot_be() {
 }
 
 #[test]
+fn there_is_no_state_while_a_function_is_initialised() {
+    let module = r#"(module
+      (import "faaslet_v1" "state_open" (func $open (param i32 i32 i32) (result i32)))
+      (import "faaslet_v1" "state_list"
+        (func $list (param i32 i32 i32 i32 i32 i32) (result i32)))
+      (import "faaslet_v1" "state_error" (func $why (param i32 i32) (result i32)))
+      (import "faaslet_v1" "output_set" (func $out (param i32 i32) (result i32)))
+      (memory 1) (data (i32.const 0) "key")
+      (func (export "faaslet_init")
+        (i32.store (i32.const 64) (call $open (i32.const 0) (i32.const 3) (i32.const 0)))
+        (i32.store (i32.const 68) (call $list (i32.const 0) (i32.const 0) (i32.const 0)
+          (i32.const 0) (i32.const 128) (i32.const 64)))
+        (drop (call $why (i32.const 72) (i32.const 128))))
+      (func (export "faaslet_main") (result i32) (call $out (i32.const 64) (i32.const 136))))"#;
+    let mut bench = super::Bench::new(1);
+    let function = bench.add_text("asks", module, crate::cell::Limits::default());
+    let answer = bench.run(function, super::call(b""));
+    let (codes, why) = answer.body.split_at(8);
+    let denied = (Status::Denied as i32).to_le_bytes();
+    assert_eq!(codes, [denied, denied].concat());
+    let why = String::from_utf8_lossy(why);
+    assert!(why.contains("while a function is initialised"), "{why}");
+}
+
+#[test]
 fn another_tenant_s_key_is_another_value() {
     let states = states();
     let (mut one, mut two) = (Cell::new(&states, "t", 1), Cell::new(&states, "u", 1));

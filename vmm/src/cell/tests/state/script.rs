@@ -17,7 +17,7 @@ const STEP_BYTES: u32 = 56;
 const ARGUMENTS: usize = 6;
 
 /// Host calls and what they take: `i` for 32 bits, `l` for 64.
-const CALLS: [(&str, &str); 22] = [
+pub(super) const CALLS: [(&str, &str); 22] = [
     (import::OPEN, "iii"),
     (import::CLOSE, "i"),
     (import::STAT, "ii"),

@@ -1,6 +1,6 @@
 //! Values shared by Faaslets of one tenant on one host, and by cells through their owner.
 
-use super::{Arg, Cell, Script, states};
+use super::{Arg, Cell, Loss, Script, states};
 
 const SHARED: i64 = 1;
 
@@ -85,5 +85,45 @@ fn two_faaslets_on_two_workers_see_each_other_s_stores_by_plain_loads() {
 
     let did = cell.did(call);
     assert_eq!([mapped, woken, seen].map(|step| did.result(step)), [0, 0, 10]);
+    cell.assert_clean();
+}
+
+#[test]
+fn two_workers_that_open_and_push_a_value_at_the_same_time_come_in_any_order() {
+    let states = states();
+    let (mut cell, mut other) = (Cell::new(&states, "t", 2), Cell::new(&states, "t", 1));
+    let write = |at: i64| {
+        let mut script = Script::default();
+        let value = script.open("both");
+        script.write(value, at, &[at as u8 + 1; 8]);
+        let pushed = script.push(value);
+        (script, value, pushed)
+    };
+    // The one asked first for the value to be made, and is heard after the other has pushed it.
+    let (script, first, first_pushed) = write(0);
+    cell.lose(Loss::Held);
+    let late = cell.begin(1, &script);
+    assert!(cell.waits(late));
+    cell.lose(Loss::None);
+    let (script, second, second_pushed) = write(8);
+    let did = cell.run(0, &script);
+    assert!(did.result(second) > 0 && did.result(second_pushed) == 0);
+    cell.release(1);
+    let did = cell.did(late);
+    assert!(did.result(first) > 0, "{}", did.result(first));
+    assert_eq!(did.result(first_pushed), 0);
+    // And all at once.
+    let scripts = [16, 24, 32, 40].map(write);
+    let calls: Vec<_> =
+        scripts.iter().enumerate().map(|(n, (script, ..))| cell.begin(n % 2, script)).collect();
+    for (call, (_, opened, pushed)) in calls.into_iter().zip(&scripts) {
+        let did = cell.did(call);
+        assert!(did.result(*opened) > 0 && did.result(*pushed) == 0);
+    }
+    let mut script = Script::default();
+    let value = script.open("both");
+    let (_, bytes) = script.read(value, 0, 48);
+    let expected = [1, 9, 17, 25, 33, 41].map(|byte| [byte; 8]).concat();
+    assert_eq!(other.run(0, &script).bytes(bytes), expected);
     cell.assert_clean();
 }

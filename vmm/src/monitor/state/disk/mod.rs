@@ -95,7 +95,7 @@ pub(super) struct Disk {
     database: Option<Database>,
 }
 
-fn builder() -> Builder {
+pub(super) fn builder() -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder

@@ -15,8 +15,8 @@ use super::record::{
     decode_head_key, encode_head, fold, head_key, prefix,
 };
 use super::{
-    Bytes, CHUNKS, DAMAGED, DONE, Disk, DiskError, EPOCHS, FORMAT, HEADS, META, ReadableDatabase,
-    RecordKey, WriteTransaction, builder, failed,
+    Bytes, CHUNKS, DAMAGED, DONE, Database, Disk, DiskError, EPOCHS, FORMAT, HEADS, META,
+    ReadableDatabase, RecordKey, WriteTransaction, builder, failed,
 };
 
 /// A record that is not what was stored.
@@ -53,8 +53,17 @@ impl Disk {
         path: &Path,
         owner: &mut Owner,
     ) -> Result<(Self, Vec<(u16, Epoch)>, Vec<Damage>), DiskError> {
+        let database = builder().create(path).map_err(|error| failed(path, &error.into()))?;
+        Self::over(path, database, owner)
+    }
+
+    /// The same, of a database that is open; `path` is its name in errors.
+    pub(in crate::monitor::state) fn over(
+        path: &Path,
+        database: Database,
+        owner: &mut Owner,
+    ) -> Result<(Self, Vec<(u16, Epoch)>, Vec<Damage>), DiskError> {
         let failed = |error: redb::Error| failed(path, &error);
-        let database = builder().create(path).map_err(|error| failed(error.into()))?;
         let disk = Self { path: path.to_owned(), database: Some(database) };
         disk.transact(make_tables)?;
         let read = disk.read().map_err(failed)?;
