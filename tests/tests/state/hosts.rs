@@ -5,14 +5,14 @@ use std::net::UdpSocket;
 use faaslet_tests::{Monitor, Site};
 
 /// Two folders with keys, and the list of both hosts.
-struct Hosts {
+pub struct Hosts {
     sites: [Site; 2],
     list: String,
     keys: String,
 }
 
 impl Hosts {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let sites = [Site::new(), Site::new()];
         // Both are held until both are known, so that they differ.
         let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
@@ -24,7 +24,7 @@ impl Hosts {
         Self { sites, list, keys }
     }
 
-    fn up(&self, number: usize) -> Monitor<'_> {
+    pub fn up(&self, number: usize) -> Monitor<'_> {
         let name = ["one", "two"][number];
         let keys = format!("{}/{name}", self.keys);
         let flags = ["--peers", &self.list, "--host", name, "--peer-keys", &keys];
