@@ -7,4 +7,6 @@ mod state {
     mod hosts;
     mod http;
     mod one_host;
+    mod quic;
+    mod salvage;
 }

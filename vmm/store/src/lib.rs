@@ -41,7 +41,7 @@ pub use deploy::{
 };
 pub use gc::{GcError, GcPlan, GcRule, RemoveError, Unused};
 pub use name::{FunctionName, MAX_NAME_BYTES, Name, NameError};
-pub use open::{OpenError, Options, SCHEMA, Step, Store};
+pub use open::{OpenError, Options, SCHEMA, Step, Store, lock};
 pub use settings::{MAX_SETTINGS_BYTES, Secret, Settings};
 pub use tenant::{Grant, GrantError, MAX_GRANTS, Tenant, TenantError, TenantLimits, TenantSecret};
 pub use token::{MAX_TOKENS_PER_OWNER, Role, Token, TokenInfo, token_id};

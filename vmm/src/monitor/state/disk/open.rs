@@ -15,8 +15,8 @@ use super::record::{
     decode_head_key, encode_head, fold, head_key, prefix,
 };
 use super::{
-    Bytes, CHUNKS, DAMAGED, DONE, Disk, DiskError, EPOCHS, FORMAT, HEADS, META, ReadableDatabase,
-    RecordKey, WriteTransaction, builder, failed,
+    Bytes, CHUNKS, DAMAGED, DONE, Disk, DiskError, EPOCHS, FORMAT, HEADS, META,
+    REMOVED_WORTH_BYTES, ReadableDatabase, RecordKey, WriteTransaction, builder, failed,
 };
 
 /// A record that is not what was stored.
@@ -55,7 +55,8 @@ impl Disk {
     ) -> Result<(Self, Vec<(u16, Epoch)>, Vec<Damage>), DiskError> {
         let failed = |error: redb::Error| failed(path, &error);
         let database = builder().create(path).map_err(|error| failed(error.into()))?;
-        let disk = Self { path: path.to_owned(), database: Some(database) };
+        let removed_bytes = REMOVED_WORTH_BYTES;
+        let disk = Self { path: path.to_owned(), database: Some(database), removed_bytes };
         disk.transact(make_tables)?;
         let read = disk.read().map_err(failed)?;
         let format = format_of(&read).map_err(failed)?;
@@ -99,7 +100,7 @@ fn make_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn format_of(read: &ReadTransaction) -> Result<u64, redb::Error> {
+pub(super) fn format_of(read: &ReadTransaction) -> Result<u64, redb::Error> {
     Ok(read.open_table(META)?.get("format")?.map_or(0, |format| format.value()))
 }
 
