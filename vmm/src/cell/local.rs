@@ -19,9 +19,6 @@ use counts::Counters;
 
 use crate::wire::StateCounts;
 
-/// Memory that one opened version may take on this host.
-const VERSION_BUDGET_BYTES: u64 = 64 << 20;
-
 /// What came of a request to an owner, and the bytes beside it.
 pub type Replied = Result<(Reply, Vec<u8>), SessionError>;
 
@@ -51,6 +48,8 @@ pub(crate) struct Unfinished {
     pub(crate) expected: Option<faaslet_state::Version>,
     /// The token of the global write lock that it was sent under.
     pub(crate) fence: Option<faaslet_state::Version>,
+    /// All of it was written under that lock.
+    pub(crate) is_holders: bool,
 }
 
 /// See the module.
@@ -80,11 +79,6 @@ impl LocalTier {
         &self.tier
     }
 
-    /// A tier for one opened version, which is nobody else's.
-    pub(crate) fn tier_of_version() -> Tier {
-        Tier::new(VERSION_BUDGET_BYTES, Tracker::comparing())
-    }
-
     /// The stamp of the next change or lock. The monitor puts its session in.
     pub(crate) fn stamp(&self) -> Stamp {
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
@@ -101,6 +95,16 @@ impl LocalTier {
         let push = self.lock().remove(value.key())?;
         // One of another value of the same name, that was deleted: there is nothing to tell it.
         Arc::ptr_eq(&push.value, value).then_some(push)
+    }
+
+    /// Looks at the push of a value whose end is not known.
+    pub(crate) fn with_unfinished<T>(
+        &self,
+        value: &Arc<Value>,
+        look: impl FnOnce(Option<&Unfinished>) -> T,
+    ) -> T {
+        let unfinished = self.lock();
+        look(unfinished.get(value.key()).filter(|push| Arc::ptr_eq(&push.value, value)))
     }
 
     /// Counts something.

@@ -22,7 +22,7 @@ mod merge;
 mod number;
 
 pub use find::{absolute, diff, diff_within};
-pub use lay::{Elements, lay_under, newer};
+pub use lay::{Elements, lay_under, newer, take_back};
 pub use merge::{acknowledge, apply, merge_into};
 
 #[cfg(test)]

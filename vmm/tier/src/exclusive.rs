@@ -2,8 +2,10 @@
 
 use std::task::Poll;
 
+use faaslet_state::delta::acknowledge;
+
 use crate::error::TierError;
-use crate::push::pages_of;
+use crate::push::{Prepared, pages_of};
 use crate::sys::PAGE_BYTES;
 use crate::table::Table;
 use crate::task::Task;
@@ -32,14 +34,22 @@ impl Value {
     }
 
     /// Ends that; with `revert`, what was not pushed goes back to the base. Nothing happens if the
-    /// task does not have it. Refused, and not ended, while the outcome of a push is not known.
-    pub fn end_exclusive(&self, task: Task, revert: bool) -> Result<(), TierError> {
+    /// task does not have it. Of a push whose outcome is not known, `sent`, what was sent stays
+    /// until it is: see [`Value::push_lost`]. Refused, and not ended, without that push.
+    pub fn end_exclusive(
+        &self,
+        task: Task,
+        revert: bool,
+        sent: Option<&Prepared>,
+    ) -> Result<(), TierError> {
         let mut table = self.table_mut();
         if table.exclusive != Some(task) {
             return Ok(());
         }
-        if revert {
-            self.revert_all(&mut table)?;
+        match sent {
+            Some(sent) if revert => self.revert_to(&mut table, sent)?,
+            _ if revert => self.revert_all(&mut table)?,
+            _ => {}
         }
         table.exclusive = None;
         Ok(())
@@ -50,9 +60,31 @@ impl Value {
         self.revert_all(&mut self.table_mut())
     }
 
+    /// Takes everything back to what is under way.
+    fn revert_to(&self, table: &mut Table, sent: &Prepared) -> Result<(), TierError> {
+        let under_way = table.sending.take();
+        let len = table.owner_len.max(sent.len);
+        let reverted = self.revert_all(table);
+        table.sending = under_way;
+        table.len = len;
+        reverted?;
+        for (chunk, pages, changes) in sent.changes(self)?.iter() {
+            let view = self.chunk(table, chunk)?;
+            let used = table.used(chunk);
+            let Some(base) = &table.entry_mut(chunk).base else { continue };
+            let mut copy = base[..used].to_vec();
+            // What the owner makes of it is told by its answer.
+            let _ = acknowledge(self.spec(), &mut copy, &changes);
+            for (_, bytes) in pages_of(pages, used) {
+                view.part(bytes.start, bytes.len()).write(&copy[bytes]);
+            }
+        }
+        Ok(())
+    }
+
     fn revert_all(&self, table: &mut Table) -> Result<(), TierError> {
         if table.sending.is_some() {
-            return Err(self.invalid("expected the outcome of the push under way to be told first"));
+            return Err(self.invalid("expected the push under way with the end of the lock"));
         }
         let end = table.len.next_multiple_of(PAGE_BYTES);
         self.harvest(table, 0, end);

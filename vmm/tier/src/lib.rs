@@ -21,7 +21,7 @@
 //! ```
 //!
 //! The order of a push: [`Turn::ask`] until it is one's turn, [`Value::prepare_push`], send,
-//! [`Value::acknowledged`] or [`Value::push_failed`], [`Turn::leave`]. Of a pull: the same turn,
+//! [`Value::acknowledged`], [`Value::push_failed`] or [`Value::push_lost`], [`Turn::leave`]. Of a pull: the same turn,
 //! [`Value::missing`] or [`Value::newer`], send, [`Value::install`].
 
 mod access;

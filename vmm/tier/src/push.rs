@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use faaslet_state::delta::{acknowledge, diff_within};
+use faaslet_state::delta::{acknowledge, diff_within, take_back};
 use faaslet_state::message::{MAX_PAYLOAD_BYTES, MAX_PUSH_CHUNKS};
-use faaslet_state::payload::Changes;
+use faaslet_state::payload::{Changes, ChunkChanges};
 use faaslet_state::{CHUNK_BYTES, Chunk, ChunkRange, Version};
 
 use crate::error::TierError;
-use crate::sys::PAGE_BYTES;
+use crate::sys::{PAGE_BYTES, View};
 use crate::table::{CHUNK_PAGES, LastPush, Sending, Table};
 use crate::task::Task;
 use crate::value::Value;
@@ -40,6 +40,19 @@ pub struct Prepared {
     differed: u64,
 }
 
+/// See [`Prepared::changes`].
+pub(crate) struct SentChanges<'p> {
+    changes: Changes<'p>,
+    chunks: &'p [Sent],
+}
+
+impl SentChanges<'_> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Chunk, u16, ChunkChanges<'_>)> {
+        let sent = self.chunks.iter().map(|sent| (sent.chunk, sent.pages));
+        sent.zip(self.changes.iter()).map(|((chunk, pages), changes)| (chunk, pages, changes))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     chunk: Chunk,
@@ -67,6 +80,16 @@ impl Prepared {
         if table.sending.as_ref().is_none_or(|sending| sending.serial == self.serial) {
             table.sending = None;
         }
+    }
+
+    /// Its chunks, the pages of each that differed, and what was sent of them.
+    pub(crate) fn changes(&self, value: &Value) -> Result<SentChanges<'_>, TierError> {
+        let changes = Changes::parse(&self.payload, value.spec().element().width());
+        let changes = changes.map_err(|error| TierError::Malformed {
+            key: value.key().clone(),
+            why: error.to_string(),
+        })?;
+        Ok(SentChanges { changes, chunks: &self.chunks })
     }
 
     /// How many chunks changed.
@@ -207,11 +230,7 @@ impl Value {
                 entry.mixed = true;
             }
             // What was stored meanwhile, and what the base does not come to by the rule.
-            let differing = pages_of(sent.pages, used)
-                .filter(|(_, bytes)| {
-                    !view.part(bytes.start, bytes.len()).holds(&base[bytes.clone()])
-                })
-                .fold(0, |pages, (page, _)| pages | 1 << page);
+            let differing = differing(&view, base, sent.pages, used);
             table.mark(sent.chunk, differing);
         }
         table.sending = None;
@@ -225,6 +244,28 @@ impl Value {
     /// not known has not failed: it is sent again, with the same stamp, until it is known.
     pub fn push_failed(&self, prepared: Prepared) {
         prepared.take_back(&mut self.table_mut());
+    }
+
+    /// It was refused as the lock is lost under which it was written: what was sent goes back to the
+    /// base, where nobody has written since.
+    pub fn push_lost(&self, prepared: &Prepared) -> Result<(), TierError> {
+        let mut table = self.table_mut();
+        for (chunk, pages, changes) in prepared.changes(self)?.iter() {
+            let view = self.chunk(&table, chunk)?;
+            let used = table.used(chunk);
+            let Some(base) = &table.entry_mut(chunk).base else { continue };
+            let mut sent = base[..used].to_vec();
+            // Not what the owner makes of it: what was here.
+            let _ = acknowledge(self.spec(), &mut sent, &changes);
+            take_back(self.spec(), &view, &mut sent, base);
+            let differing = differing(&view, base, pages, used);
+            table.mark(chunk, differing);
+        }
+        table.sending = None;
+        if prepared.grows && table.dirty.last().is_none_or(|last| !ends_behind(&table, *last)) {
+            table.len = table.owner_len;
+        }
+        Ok(())
     }
 
     /// A mark to ask [`Value::pushed_since`] with, when it is one's turn.
@@ -241,6 +282,21 @@ impl Value {
             |push: &LastPush| push.serial > mark && push.start <= offset && push.end >= end;
         table.pushed.filter(covers).map(|push| push.version)
     }
+}
+
+/// Those of a chunk's pages that differ from its base.
+fn differing(view: &View<'_>, base: &[u8], pages: u16, used: usize) -> u16 {
+    pages_of(pages, used)
+        .filter(|(_, bytes)| !view.part(bytes.start, bytes.len()).holds(&base[bytes.clone()]))
+        .fold(0, |pages, (page, _)| pages | 1 << page)
+}
+
+/// Whether a chunk with dirty pages has some behind the owner's end.
+fn ends_behind(table: &Table, chunk: u32) -> bool {
+    let chunk = Chunk(chunk);
+    let pages = table.entry(chunk).map_or(0, |entry| entry.dirty);
+    let last = u64::from(u16::BITS - pages.leading_zeros()) * PAGE_BYTES;
+    pages != 0 && chunk.start() + last > table.owner_len
 }
 
 /// Pages of a chunk with their bytes, as far as `used` goes.

@@ -31,6 +31,18 @@ pub fn lay_under(spec: &Spec, local: &impl Elements, base: &mut [u8], newer: &[u
     lay::<u8>(Rule::Replace, local, whole, &mut base[whole..len], &newer[whole..len]);
 }
 
+/// Takes back what was changed from `base` to `changed`, element by element and atomically, where
+/// nobody has changed it since; `changed` becomes `base`. The three are of one chunk.
+pub fn take_back(spec: &Spec, local: &impl Elements, changed: &mut [u8], base: &[u8]) {
+    let len = changed.len().min(base.len());
+    let whole = len - len % spec.element().width() as usize;
+    let (changed_whole, changed_rest) = changed[..len].split_at_mut(whole);
+    with_number!(spec.element(), N => {
+        lay::<N>(Rule::Replace, local, 0, changed_whole, &base[..whole]);
+    });
+    lay::<u8>(Rule::Replace, local, whole, changed_rest, &base[whole..len]);
+}
+
 fn lay<N: Number>(rule: Rule, local: &impl Elements, start: usize, base: &mut [u8], newer: &[u8]) {
     let blocks = base.chunks_mut(STRIDE).zip(newer.chunks(STRIDE)).enumerate();
     for (block, (base, newer)) in blocks.filter(|(_, (base, newer))| *base != *newer) {

@@ -1,10 +1,11 @@
 //! Local locks, and having the value alone.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faaslet_state::{Durability, Element, Rule, Spec};
 use faaslet_tier::{
-    Copied, LocalLock, LockError, LockMode, MapMode, Task, Tier, TierError, Tracker,
+    Copied, LocalLock, LockError, LockMode, MapMode, Task, Tier, TierError, Tracker, Value,
 };
 
 use crate::faaslet::Faaslet;
@@ -102,13 +103,77 @@ fn who_has_the_value_alone_loses_what_was_not_pushed() {
     assert_eq!(value.write(one.task, 5000, &[5; 9]).unwrap(), Copied::Bytes(9));
     let _ = one.unmap(&value, mapped);
     let prepared = value.prepare_push(one.task, 0, 8192).unwrap();
-    assert!(matches!(value.end_exclusive(one.task, true), Err(TierError::Invalid { .. })));
+    assert!(matches!(value.end_exclusive(one.task, true, None), Err(TierError::Invalid { .. })));
     value.push_failed(prepared);
-    value.end_exclusive(one.task, true).unwrap();
+    value.end_exclusive(one.task, true, None).unwrap();
     let mut bytes = [0; 8192];
     assert_eq!(value.read(0, &mut bytes).unwrap(), Copied::Bytes(8192));
     assert!(bytes[..] == owner.bytes() && bytes[10..14] == [3; 4]);
     assert_eq!(owner.flush(&value, two.task), 0);
     assert!(value.lock().leave(one.task).0.is_empty());
     assert_eq!(value.write(two.task, 0, &[2]).unwrap(), Copied::Bytes(1));
+}
+
+/// A holder that ends while its push is under way, and another that writes before the end of it is
+/// known.
+struct Abandoned {
+    owner: Owner,
+    value: Arc<Value>,
+    /// Its memory.
+    _tier: Tier,
+    two: Task,
+    sent: faaslet_tier::Prepared,
+}
+
+impl Abandoned {
+    fn new(rule: Rule) -> Self {
+        let spec = Spec::new(Element::U8, rule, Durability::Memory, 8192).unwrap();
+        let owner = Owner::new(spec, &[1; 8000]);
+        let tier = Tier::new(1 << 20, Tracker::open());
+        let value = owner.open(&tier);
+        owner.fetch(&value);
+        let (one, two) = (Task(1), Task(2));
+        assert!(value.lock().lock(one, Write).unwrap().is_ready());
+        assert!(value.begin_exclusive(one).unwrap().is_ready());
+        let _ = value.write(one, 10, &[7; 4]).unwrap();
+        let sent = value.prepare_push(one, 0, u64::MAX).unwrap();
+        let _ = value.write(one, 12, &[9; 4]).unwrap();
+        let _ = value.write(one, 7000, &[9]).unwrap();
+        value.end_exclusive(one, true, Some(&sent)).unwrap();
+        let mut bytes = [0; 8000];
+        let _ = value.read(0, &mut bytes).unwrap();
+        assert!(bytes[10..16] == [7, 7, 7, 7, 1, 1] && bytes[7000] == 1, "what was not sent");
+        let _ = value.write(two, 11, &[5]).unwrap();
+        let _ = value.write(two, 7001, &[5]).unwrap();
+        Self { owner, value, _tier: tier, two, sent }
+    }
+
+    /// What is here once others have pushed, and that the owner has the same.
+    fn ends_as(owner: &mut Owner, value: &Value, two: Task) -> Vec<u8> {
+        owner.flush(value, two);
+        let mut bytes = vec![0; 8000];
+        let _ = value.read(0, &mut bytes).unwrap();
+        assert!(bytes == owner.bytes());
+        assert!(bytes[7000..7003] == [1, 5, 1]);
+        bytes[9..16].to_vec()
+    }
+}
+
+#[test]
+fn a_push_that_outlives_its_lock_counts_and_what_others_wrote_meanwhile_too() {
+    for rule in [Rule::Replace, Rule::Xor] {
+        let Abandoned { mut owner, value, two, sent, .. } = Abandoned::new(rule);
+        let (version, before) = owner.push(&sent);
+        value.acknowledged(sent, version, 8000, &before).unwrap();
+        assert_eq!(Abandoned::ends_as(&mut owner, &value, two), [1, 7, 5, 7, 7, 1, 1]);
+    }
+}
+
+#[test]
+fn of_a_push_whose_lock_was_lost_only_what_it_wrote_is_taken_back() {
+    for rule in [Rule::Replace, Rule::Xor, Rule::Sum] {
+        let Abandoned { mut owner, value, two, sent, .. } = Abandoned::new(rule);
+        value.push_lost(&sent).unwrap();
+        assert_eq!(Abandoned::ends_as(&mut owner, &value, two), [1, 1, 5, 1, 1, 1, 1]);
+    }
 }

@@ -8,6 +8,7 @@ use faaslet_state::message::{Body, Stamp};
 use faaslet_tier::{TierError, Value};
 
 use super::held::Held;
+use crate::cell::local::Unfinished;
 
 /// Locks that a call may hold at a time.
 pub(super) const MAX_LOCKS: usize = 1024;
@@ -98,7 +99,9 @@ impl Held {
     pub(super) fn let_go(&self, lock: &HeldLock) -> Result<(), TierError> {
         let HeldLock { value, kind, settled, .. } = lock;
         let reverted = match kind {
-            Lock::GlobalWrite => value.end_exclusive(self.task, *settled),
+            Lock::GlobalWrite => self.local.with_unfinished(value, |push| {
+                value.end_exclusive(self.task, *settled, push.map(|push| &push.prepared))
+            }),
             _ => Ok(()),
         };
         if *kind != Lock::GlobalRead {
@@ -107,12 +110,25 @@ impl Held {
         reverted
     }
 
-    /// The owner does not know the lock any more: what was written under it is taken back.
-    pub(super) fn lost(&mut self, value: &Arc<Value>, fence: Version) -> Result<(), TierError> {
-        let ours = self.locks.fence(value) == Some(fence);
-        match self.locks.take(value, Lock::GlobalWrite).filter(|_| ours) {
-            Some(lock) => self.let_go(&lock),
-            None => value.revert(),
+    /// The owner does not know the lock any more that a push was sent under: what was written under
+    /// it is taken back, and the lock is gone if this call has it still.
+    pub(super) fn lost(&mut self, push: Unfinished) -> Result<(), TierError> {
+        let value = push.value;
+        if push.is_holders {
+            value.push_lost(&push.prepared)?;
+        } else {
+            value.push_failed(push.prepared);
         }
+        if self.locks.fence(&value) == push.fence
+            && let Some(lock) = self.locks.take(&value, Lock::GlobalWrite)
+        {
+            return self.let_go(&lock);
+        }
+        Ok(())
+    }
+
+    /// Whether all that is not pushed of a value was written under this call's lock.
+    pub(super) fn has_alone(&self, value: &Arc<Value>) -> bool {
+        self.locks.0.iter().any(|lock| lock.settled && Arc::ptr_eq(&lock.value, value))
     }
 }

@@ -88,8 +88,8 @@ impl Held {
         expected: Option<Version>,
     ) -> Result<Version, Refused> {
         let (stamp, fence) = (self.local.stamp(), self.locks.fence(value));
-        let value = Arc::clone(value);
-        self.deliver(Unfinished { value, prepared, stamp, expected, fence }).await
+        let (value, is_holders) = (Arc::clone(value), self.has_alone(value));
+        self.deliver(Unfinished { value, prepared, stamp, expected, fence, is_holders }).await
     }
 
     /// Sends a push, the first time or again, and tells the value what became of it.
@@ -107,7 +107,7 @@ impl Held {
     }
 
     fn conclude(&mut self, push: Unfinished, replied: Replied) -> Result<Version, Refused> {
-        let (value, fence) = (Arc::clone(&push.value), push.fence);
+        let value = Arc::clone(&push.value);
         let error = match replied {
             Ok((Reply::Pushed { version, len, before }, _)) => {
                 self.local.count(Count::Pushed, push.prepared.payload.len() as u64);
@@ -124,11 +124,9 @@ impl Held {
             self.local.sent(push);
             return Err(Refused::session(value.key(), &error));
         }
-        value.push_failed(push.prepared);
-        if let SessionError::Refused(Failure::LockLost { .. }) = error
-            && let Some(fence) = fence
-        {
-            self.lost(&value, fence)?;
+        match error {
+            SessionError::Refused(Failure::LockLost { .. }) => self.lost(push)?,
+            _ => value.push_failed(push.prepared),
         }
         Err(self.refusal(value.key(), &error))
     }
