@@ -1,4 +1,4 @@
-//! Calls to a monitor over QUIC: [`server`], [`client`], [`tls`].
+//! Calls and requests for state to a monitor over QUIC: [`server`], [`client`], [`tls`].
 //!
 //! What it is: sockets, clock and threads around the state machines of `faaslet-proto`. One
 //! connection carries one long-lived stream of frames, on which many calls are in flight.
@@ -29,5 +29,5 @@ pub mod tls;
 pub use faaslet_proto::ship;
 pub use faaslet_proto::{
     Call, CancelReason, Close, CloseCode, Limits, Mode, Name, Outcome, Refusal, Reply, Timings,
-    limits::Patience,
+    limits, limits::Patience, state,
 };

@@ -17,8 +17,8 @@ use crate::mailbox::Mailbox;
 use crate::strangers::{MostStrangers, Strangers};
 use crate::tls::ServerTls;
 use faaslet_proto::{
-    Call, CancelReason, Close, CloseCode, Outcome, Reply, ServerEvent, ServerSession,
-    ServerSettings,
+    Call, CancelReason, Close, CloseCode, Outcome, Refusal, Reply, ServerEvent, ServerSession,
+    ServerSettings, StateReply, StateRequest,
 };
 use leaving::Leaving;
 use quinn_proto::Incoming;
@@ -105,6 +105,12 @@ pub trait Handler: Send + Sync + 'static {
     /// Takes a call. It is answered through `reply`, now or later, from any thread.
     fn call(&self, tenant: &Tenant, call: Call, reply: ReplySink);
 
+    /// Takes a request for state; as a call.
+    fn state(&self, tenant: &Tenant, request: StateRequest, reply: ReplySink) {
+        let _ = (tenant, request);
+        reply.reply(Reply::refused(Refusal::CannotBeMade, "this server keeps no state"));
+    }
+
     /// Nobody waits for a call any more; its reply will be dropped.
     fn cancel(&self, call: CallRef, why: CancelReason) {
         let _ = (call, why);
@@ -145,6 +151,12 @@ impl ReplySink {
     pub fn reply(mut self, reply: Reply) {
         self.used = true;
         let _ = self.mailbox.post(Post::Reply { call: self.call, reply });
+    }
+
+    /// Answers a request for state.
+    pub fn reply_state(mut self, reply: StateReply) {
+        self.used = true;
+        let _ = self.mailbox.post(Post::State { call: self.call, reply });
     }
 }
 
@@ -312,6 +324,7 @@ impl Drop for CloseOnDrop {
 #[derive(Debug)]
 enum Post {
     Reply { call: CallRef, reply: Reply },
+    State { call: CallRef, reply: StateReply },
     GoAway,
     CloseEnded,
     Drain { grace: Duration },
@@ -364,6 +377,16 @@ impl ServerApp {
         }
     }
 
+    /// Who asks and where the answer goes, if the credential gives a right still.
+    fn taken(&self, key: LinkKey, id: u64) -> Result<Option<(&Tenant, ReplySink)>, Close> {
+        let Some(tenant) = self.tenants.get(&key) else { return Ok(None) };
+        if tenant.credential.has_ended() {
+            return Err(no_right());
+        }
+        let (mailbox, call) = (self.mailbox.clone(), CallRef { link: key, id });
+        Ok(Some((tenant, ReplySink { mailbox, call, used: false })))
+    }
+
     fn close_ended(&mut self, now: Instant, hub: &mut Hub<ServerSession>) {
         let ended = self.tenants.iter().filter(|(_, tenant)| tenant.credential.has_ended());
         let ended: Vec<_> = ended.map(|(key, _)| *key).collect();
@@ -402,6 +425,11 @@ impl App for ServerApp {
                     session.reply(now, call.id, reply);
                 }
             }
+            Post::State { call, reply } => {
+                if let Some(session) = hub.session(call.link) {
+                    session.state_reply(now, call.id, reply);
+                }
+            }
             Post::GoAway => self.go_away(now, hub),
             Post::CloseEnded => self.close_ended(now, hub),
             Post::Drain { grace } => self.drain(now, now + grace, hub),
@@ -421,14 +449,12 @@ impl App for ServerApp {
                     self.handle_hello(now, key, &token, remote, session)?;
                 }
                 ServerEvent::Call { id, call } => {
-                    let Some(tenant) = self.tenants.get(&key) else { continue };
-                    if tenant.credential.has_ended() {
-                        return Err(no_right());
-                    }
-                    let call_ref = CallRef { link: key, id };
-                    let mailbox = self.mailbox.clone();
-                    let sink = ReplySink { mailbox, call: call_ref, used: false };
+                    let Some((tenant, sink)) = self.taken(key, id)? else { continue };
                     self.handler.call(tenant, call, sink);
+                }
+                ServerEvent::State { id, request } => {
+                    let Some((tenant, sink)) = self.taken(key, id)? else { continue };
+                    self.handler.state(tenant, request, sink);
                 }
                 ServerEvent::Cancelled { id, why } => {
                     self.handler.cancel(CallRef { link: key, id }, why);

@@ -9,7 +9,8 @@ use std::time::Instant;
 use std::{env, fs, io};
 
 use faaslet_proto::{
-    ClientSession, ClientSettings, Mode, Reply, Request, ServerEvent, ServerSession, ServerSettings,
+    ClientSession, ClientSettings, Mode, Reply, Request, ServerEvent, ServerSession,
+    ServerSettings, StateAnswer, StateAsk, StateOp, StateReply,
 };
 use faaslet_snapshot::image::{
     Global, GlobalValue, Identity, ImageContents, ImageWriter, ModuleHash, RecipeId, TableElement,
@@ -141,6 +142,9 @@ fn exchange() -> [Vec<u8>; 3] {
     let request =
         Request { function: "name", input, mode: Mode::Default, attempt: 1, deadline: None };
     client.call(now, request).expect("there is room for one call");
+    let op = StateOp::Get { at: None, from: 0, bytes: 9 };
+    let ask = StateAsk { key: "key", op, payload: b"payload"[..].into(), deadline: None };
+    client.state(now, ask).expect("there is room for another");
     carry(now, &mut client, &mut server, (&mut up, &mut down));
     let call = up[greeting..].to_vec();
     [up, call, down]
@@ -170,6 +174,10 @@ fn carry(
             match event {
                 ServerEvent::Hello { .. } => server.welcome(now, "tenant"),
                 ServerEvent::Call { id, .. } => drop(server.reply(now, id, Reply::returned("out"))),
+                ServerEvent::State { id, .. } => {
+                    let reply = StateReply::new(StateAnswer::Removed);
+                    drop(server.state_reply(now, id, reply));
+                }
                 ServerEvent::Cancelled { .. } => {}
             }
         }

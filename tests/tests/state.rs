@@ -10,4 +10,6 @@ mod state {
     mod one_host;
     mod storm;
     mod word_count;
+    mod quic;
+    mod salvage;
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use faaslet_net::ship::{Stage, Warmth};
+use faaslet_state::Durability;
+use faaslet_state::message::Stat;
 use serde::{Deserialize, Serialize};
 
 use crate::builder::Phase;
@@ -231,6 +233,26 @@ pub struct StateInfo {
     pub keep_versions: u32,
     /// And those that are younger than this, in seconds.
     pub keep_age_s: u32,
+}
+
+impl StateInfo {
+    /// A value as its owner knows it.
+    pub fn of(key: String, stat: &Stat) -> Self {
+        let spec = stat.spec;
+        Self {
+            key,
+            lost: false,
+            len: stat.len,
+            version: stat.version.to_string(),
+            made: stat.made.to_string(),
+            element: format!("{:?}", spec.element()).to_lowercase(),
+            rule: format!("{:?}", spec.rule()).to_lowercase(),
+            durable: spec.durability() == Durability::Durable,
+            quota_bytes: spec.quota_bytes(),
+            keep_versions: spec.retention().versions,
+            keep_age_s: spec.retention().age_s,
+        }
+    }
 }
 
 /// Names of values.

@@ -16,13 +16,14 @@ use crate::assembly::Assembly;
 use crate::call::{InvalidName, Mode, Outcome, Reply, Timings};
 use crate::close::{Close, CloseCode, violation};
 use crate::deadlines::Deadlines;
-use crate::head::{self, ArchivedIdHead, ArchivedReplyHead, ArchivedWelcomeHead};
-use crate::head::{CallHead, HelloHead, IdHead};
-use crate::limits::{Limits, MAX_NAME_BYTES, Patience};
+use crate::head::{self, ArchivedIdHead, ArchivedReplyHead, ArchivedStateReplyHead};
+use crate::head::{ArchivedWelcomeHead, CallHead, HelloHead, IdHead, StateHead};
+use crate::limits::{Limits, MAX_KEY_BYTES, MAX_NAME_BYTES, Patience};
 use crate::outgoing::Outgoing;
 use crate::server::check_announced;
+use crate::state::{StateOp, StateReply};
 use crate::wire::{Decoder, Frame, Kind};
-use crate::{NEWEST_VERSION, OLDEST_VERSION};
+use crate::{NEWEST_VERSION, OLDEST_VERSION, STATE_VERSION};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -64,6 +65,19 @@ pub struct Request<'a> {
     pub deadline: Option<Instant>,
 }
 
+/// A request for state to send.
+#[derive(Clone, Debug)]
+pub struct StateAsk<'a> {
+    /// Of which value.
+    pub key: &'a str,
+    /// What is asked.
+    pub op: StateOp,
+    /// What goes with it.
+    pub payload: Bytes,
+    /// When nobody waits any more.
+    pub deadline: Option<Instant>,
+}
+
 /// Why a call was not sent. Nothing of it has left.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSent {
@@ -80,6 +94,20 @@ pub enum NotSent {
         limit_bytes: u64,
         /// The input's length.
         found_bytes: u64,
+    },
+    /// Longer than a key may be.
+    #[error("expected a key of at most {MAX_KEY_BYTES} bytes, found one of {found}")]
+    KeyTooLong {
+        /// Its length.
+        found: usize,
+    },
+    /// The server is of a release that knows no requests for state.
+    #[error(
+        "the server speaks protocol version {version}, requests for state begin with {STATE_VERSION}: upgrade it"
+    )]
+    NoState {
+        /// What it speaks.
+        version: u16,
     },
     /// Not a name.
     #[error(transparent)]
@@ -108,6 +136,13 @@ pub enum ClientEvent {
         /// The answer.
         reply: Reply,
     },
+    /// A request for state has its answer; one that was not run has a [`ClientEvent::Reply`].
+    State {
+        /// The id that [`ClientSession::state`] gave.
+        id: u64,
+        /// The answer.
+        reply: StateReply,
+    },
     /// The server takes no new calls; those in flight will still be answered.
     GoAway {
         /// Why.
@@ -129,7 +164,31 @@ struct InFlight {
     /// False when its answer, if it comes, is for nobody.
     wanted: bool,
     /// The payload that is still arriving, and the reply that it belongs to.
-    arriving: Option<(Assembly, Reply)>,
+    arriving: Option<(Assembly, Answer)>,
+    is_state: bool,
+}
+
+/// An answer of either kind.
+#[derive(Debug)]
+enum Answer {
+    Call(Reply),
+    State(StateReply),
+}
+
+impl Answer {
+    fn with_payload(self, payload: Bytes) -> Self {
+        match self {
+            Self::Call(reply) => Self::Call(Reply { payload, ..reply }),
+            Self::State(reply) => Self::State(StateReply { payload, ..reply }),
+        }
+    }
+
+    fn event(self, id: u64) -> ClientEvent {
+        match self {
+            Self::Call(reply) => ClientEvent::Reply { id, reply },
+            Self::State(reply) => ClientEvent::State { id, reply },
+        }
+    }
 }
 
 /// The client's end of one connection. See the module.
@@ -138,6 +197,8 @@ pub struct ClientSession {
     settings: ClientSettings,
     /// What the server grants, once it has said so.
     limits: Limits,
+    /// What both speak, once the server has said so.
+    version: u16,
     stage: Stage,
     decoder: Decoder,
     outgoing: Outgoing,
@@ -162,6 +223,7 @@ impl ClientSession {
         Self {
             settings,
             limits: Limits::default(),
+            version: NEWEST_VERSION,
             stage: Stage::Greeting { until: now + settings.patience.greeting },
             decoder: Decoder::default(),
             outgoing,
@@ -177,23 +239,45 @@ impl ClientSession {
 
     /// Sends a call and gives its id, or says why it was not sent.
     pub fn call(&mut self, now: Instant, request: Request<'_>) -> Result<u64, NotSent> {
-        let left = self.check(now, &request)?;
-        self.last_id += 1;
-        let (id, input_bytes) = (self.last_id, request.input.len() as u64);
-        let head = CallHead {
-            id,
-            input_bytes,
-            deadline_us: left.map_or(0, |left| (left.as_micros() as u64).max(1)),
-            attempt: request.attempt,
-            mode: request.mode as u8,
-            function: request.function,
-        };
-        self.outgoing.push(Kind::Call, &head, id, request.input);
-        self.deadlines.insert(request.deadline, id);
-        self.inputs_bytes += input_bytes;
-        let deadline = request.deadline;
-        self.in_flight.insert(id, InFlight { deadline, input_bytes, wanted: true, arriving: None });
+        let found = request.function.len();
+        if found == 0 || found > MAX_NAME_BYTES {
+            return Err(InvalidName { found }.into());
+        }
+        let input_bytes = request.input.len() as u64;
+        let deadline_us = self.check(now, input_bytes, request.deadline)?;
+        let id = self.begin(input_bytes, request.deadline, false);
+        let Request { function, input, mode, attempt, .. } = request;
+        let head = CallHead { id, input_bytes, deadline_us, attempt, mode: mode as u8, function };
+        self.outgoing.push(Kind::Call, &head, id, input);
         Ok(id)
+    }
+
+    /// Sends a request for state and gives its id, or says why it was not sent.
+    pub fn state(&mut self, now: Instant, ask: StateAsk<'_>) -> Result<u64, NotSent> {
+        let StateAsk { key, op, payload, deadline } = ask;
+        if key.len() > MAX_KEY_BYTES {
+            return Err(NotSent::KeyTooLong { found: key.len() });
+        }
+        let payload_bytes = payload.len() as u64;
+        let deadline_us = self.check(now, payload_bytes, deadline)?;
+        if self.version < STATE_VERSION {
+            return Err(NotSent::NoState { version: self.version });
+        }
+        let id = self.begin(payload_bytes, deadline, true);
+        let head = StateHead { id, payload_bytes, deadline_us, op, key };
+        self.outgoing.push(Kind::State, &head, id, payload);
+        Ok(id)
+    }
+
+    /// Counts a call as in flight; its id.
+    fn begin(&mut self, input_bytes: u64, deadline: Option<Instant>, is_state: bool) -> u64 {
+        self.last_id += 1;
+        self.deadlines.insert(deadline, self.last_id);
+        self.inputs_bytes += input_bytes;
+        let arriving = None;
+        let in_flight = InFlight { deadline, input_bytes, wanted: true, arriving, is_state };
+        self.in_flight.insert(self.last_id, in_flight);
+        self.last_id
     }
 
     /// True when a call with an input of this size would be sent now.
@@ -291,31 +375,35 @@ impl ClientSession {
         self.decoder.is_mid_frame() || self.arriving > 0
     }
 
-    /// Time left to the deadline, or why the call is not sent.
-    fn check(&self, now: Instant, request: &Request<'_>) -> Result<Option<Duration>, NotSent> {
-        let name_bytes = request.function.len();
-        if name_bytes == 0 || name_bytes > MAX_NAME_BYTES {
-            return Err(InvalidName { found: name_bytes }.into());
-        }
-        let left = request.deadline.map(|deadline| deadline.saturating_duration_since(now));
+    /// Microseconds left to the deadline, 0 for none, or why the call is not sent.
+    fn check(
+        &self,
+        now: Instant,
+        found_bytes: u64,
+        deadline: Option<Instant>,
+    ) -> Result<u64, NotSent> {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
         if left.is_some_and(|left| left.is_zero()) {
             return Err(NotSent::Deadline);
         }
         if self.stage != Stage::Open {
             return Err(NotSent::Closed);
         }
-        let found_bytes = request.input.len() as u64;
         if found_bytes > self.limits.max_input_bytes {
             let limit_bytes = self.limits.max_input_bytes;
             return Err(NotSent::InputTooLarge { limit_bytes, found_bytes });
         }
-        if self.has_room(found_bytes) { Ok(left) } else { Err(NotSent::Full) }
+        if !self.has_room(found_bytes) {
+            return Err(NotSent::Full);
+        }
+        Ok(left.map_or(0, |left| (left.as_micros() as u64).max(1)))
     }
 
     fn handle_frame(&mut self, frame: &Frame) -> Result<(), Close> {
         match (&self.stage, frame.kind) {
             (Stage::Greeting { .. }, Kind::Welcome) => self.handle_welcome(frame),
             (Stage::Open | Stage::Leaving, Kind::Reply) => self.handle_reply(frame),
+            (Stage::Open | Stage::Leaving, Kind::StateReply) => self.handle_state_reply(frame),
             (Stage::Open | Stage::Leaving, Kind::Data) => self.handle_data(frame),
             (Stage::Open | Stage::Leaving, Kind::GoAway) => {
                 self.stage = Stage::Leaving;
@@ -345,7 +433,7 @@ impl ClientSession {
             max_inputs_bytes: head.max_inputs_bytes.to_native(),
             max_unread_bytes: head.max_unread_bytes.to_native(),
         };
-        self.stage = Stage::Open;
+        (self.version, self.stage) = (version, Stage::Open);
         let (tenant, limits) = (head.tenant.to_string(), self.limits);
         self.events.push_back(ClientEvent::Welcome { version, tenant, limits });
         Ok(())
@@ -358,64 +446,79 @@ impl ClientSession {
         let Some(outcome) = head::outcome_from_wire(outcome, refusal, detail) else {
             return violation!("expected an outcome, found {outcome} {refusal} {detail}");
         };
-        if payload_bytes > self.settings.max_output_bytes {
-            let limit = self.settings.max_output_bytes;
-            return violation!("expected at most {limit} bytes of output, found {payload_bytes}");
-        }
-        let whole = check_announced(id, payload_bytes, &frame.payload)?;
         let timings = Timings {
             queue: Duration::from_nanos(head.queue_ns.to_native()),
             run: Duration::from_nanos(head.run_ns.to_native()),
         };
-        self.outgoing.drop_bulk(id);
-        let reply = Reply { outcome, payload: frame.payload.clone(), timings };
-        self.take_reply(id, whole, payload_bytes, reply)
+        let reply = Reply { outcome, payload: Bytes::new(), timings };
+        self.take_reply(id, payload_bytes, frame, Answer::Call(reply))
+    }
+
+    fn handle_state_reply(&mut self, frame: &Frame) -> Result<(), Close> {
+        let head = head::read::<ArchivedStateReplyHead>(frame.kind, &frame.head)?;
+        let (id, payload_bytes) = (head.id.to_native(), head.payload_bytes.to_native());
+        if !self.in_flight.get(&id).is_some_and(|call| call.is_state) {
+            return violation!("expected a reply to a request for state, found one to {id}");
+        }
+        let reply = StateReply::new(head::owned(frame.kind, &head.answer)?);
+        self.take_reply(id, payload_bytes, frame, Answer::State(reply))
     }
 
     fn take_reply(
         &mut self,
         id: u64,
-        whole: bool,
         payload_bytes: u64,
-        reply: Reply,
+        frame: &Frame,
+        answer: Answer,
     ) -> Result<(), Close> {
+        if payload_bytes > self.settings.max_output_bytes {
+            let limit = self.settings.max_output_bytes;
+            return violation!("expected at most {limit} bytes of output, found {payload_bytes}");
+        }
+        let whole = check_announced(id, payload_bytes, &frame.payload)?;
+        self.outgoing.drop_bulk(id);
         let Some(in_flight) = self.in_flight.get_mut(&id).filter(|call| call.arriving.is_none())
         else {
             return violation!("expected a reply to a call in flight, found one to {id}");
         };
         if whole {
-            self.finish(id, reply);
+            self.finish(id, answer.with_payload(frame.payload.clone()));
             return Ok(());
         }
         let mut assembly = Assembly::new(payload_bytes);
         if !in_flight.wanted {
             assembly.discard();
         }
-        in_flight.arriving = Some((assembly, reply));
+        in_flight.arriving = Some((assembly, answer));
         self.arriving += 1;
         Ok(())
     }
 
     fn handle_data(&mut self, frame: &Frame) -> Result<(), Close> {
         let id = head::read::<ArchivedIdHead>(frame.kind, &frame.head)?.id.to_native();
-        let arriving = self.in_flight.get_mut(&id).and_then(|call| call.arriving.as_mut());
-        let Some((assembly, reply)) = arriving else {
+        let in_flight = self.in_flight.get_mut(&id).filter(|call| call.arriving.is_some());
+        let Some(InFlight { arriving, .. }) = in_flight else {
             return violation!("expected data of a reply, found it for call {id}");
         };
-        if let Some(payload) = assembly.push(id, &frame.payload)? {
-            let reply = Reply { payload, ..reply.clone() };
+        let whole = match arriving {
+            Some((assembly, _)) => assembly.push(id, &frame.payload)?,
+            None => None,
+        };
+        if let Some(payload) = whole
+            && let Some((_, answer)) = arriving.take()
+        {
             self.arriving -= 1;
-            self.finish(id, reply);
+            self.finish(id, answer.with_payload(payload));
         }
         Ok(())
     }
 
-    fn finish(&mut self, id: u64, reply: Reply) {
+    fn finish(&mut self, id: u64, answer: Answer) {
         let Some(in_flight) = self.in_flight.remove(&id) else { return };
         self.inputs_bytes -= in_flight.input_bytes;
         if in_flight.wanted {
             self.deadlines.remove(in_flight.deadline, id);
-            self.events.push_back(ClientEvent::Reply { id, reply });
+            self.events.push_back(answer.event(id));
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::call::{Outcome, Refusal};
 use crate::close::{Close, violation};
+use crate::state::{StateAnswer, StateOp};
 use crate::wire::{HEADER_BYTES, Header, Kind};
 use bytes::{Bytes, BytesMut};
 use rkyv::bytecheck::CheckBytes;
@@ -52,6 +53,36 @@ pub(crate) struct ReplyHead {
     pub(crate) outcome: u8,
     pub(crate) refusal: u8,
     pub(crate) detail: u64,
+}
+
+#[derive(Archive, Serialize)]
+pub(crate) struct StateHead<'a> {
+    pub(crate) id: u64,
+    pub(crate) payload_bytes: u64,
+    /// As in a call.
+    pub(crate) deadline_us: u64,
+    pub(crate) op: StateOp,
+    #[rkyv(with = InlineAsBox)]
+    pub(crate) key: &'a str,
+}
+
+#[derive(Archive, Serialize)]
+pub(crate) struct StateReplyHead {
+    pub(crate) id: u64,
+    pub(crate) payload_bytes: u64,
+    pub(crate) answer: StateAnswer,
+}
+
+/// What is small enough to be read out of a head instead of in place.
+pub(crate) fn owned<T>(kind: Kind, archived: &T::Archived) -> Result<T, Close>
+where
+    T: Archive,
+    T::Archived: rkyv::Deserialize<T, rkyv::api::high::HighDeserializer<Failure>>,
+{
+    match rkyv::deserialize::<T, Failure>(archived) {
+        Ok(owned) => Ok(owned),
+        Err(_) => violation!("expected a valid head of a {kind:?} frame"),
+    }
 }
 
 /// Head of data and cancel frames.

@@ -28,15 +28,19 @@ mod outgoing;
 pub mod peer;
 pub mod server;
 pub mod ship;
+pub mod state;
 pub mod wire;
 
 pub use call::{Call, InvalidName, Mode, Name, Outcome, Refusal, Reply, Timings};
-pub use client::{ClientEvent, ClientSession, ClientSettings, NotSent, Request};
+pub use client::{ClientEvent, ClientSession, ClientSettings, NotSent, Request, StateAsk};
 pub use close::{Close, CloseCode};
 pub use limits::Limits;
 pub use server::{CancelReason, ServerEvent, ServerSession, ServerSettings};
+pub use state::{StateAnswer, StateFailure, StateOp, StateReply, StateRequest};
 
 /// Oldest protocol version that this crate speaks.
 pub const OLDEST_VERSION: u16 = 1;
 /// Newest protocol version that this crate speaks.
-pub const NEWEST_VERSION: u16 = 1;
+pub const NEWEST_VERSION: u16 = 2;
+/// First protocol version with requests for state.
+pub const STATE_VERSION: u16 = 2;

@@ -10,6 +10,10 @@ pub const MAX_FRAGMENT_BYTES: usize = 32 << 10;
 pub const MAX_HEAD_BYTES: usize = 1 << 10;
 /// Longest name of a function.
 pub const MAX_NAME_BYTES: usize = 256;
+/// Longest key of a value of state.
+pub const MAX_KEY_BYTES: usize = 512;
+/// Most bytes of a value in one answer.
+pub const MAX_READ_BYTES: u64 = 8 << 20;
 /// Longest credential in a hello.
 pub const MAX_TOKEN_BYTES: usize = 512;
 /// Longest sentence that goes with a refusal, a farewell or the end of a connection.

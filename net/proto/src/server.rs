@@ -16,12 +16,15 @@ use crate::assembly::Assembly;
 use crate::call::{Call, Mode, Name, Outcome, Refusal, Reply};
 use crate::close::{Close, CloseCode, violation};
 use crate::deadlines::Deadlines;
-use crate::head::{self, ArchivedCallHead, ArchivedHelloHead, ArchivedIdHead};
-use crate::head::{ReplyHead, WelcomeHead};
-use crate::limits::{Limits, MAX_FRAGMENT_BYTES, MAX_REASON_BYTES, MAX_TOKEN_BYTES, Patience};
+use crate::head::{self, ArchivedCallHead, ArchivedHelloHead, ArchivedIdHead, ArchivedStateHead};
+use crate::head::{ReplyHead, StateReplyHead, WelcomeHead};
+use crate::limits::{
+    Limits, MAX_FRAGMENT_BYTES, MAX_KEY_BYTES, MAX_REASON_BYTES, MAX_TOKEN_BYTES, Patience,
+};
 use crate::outgoing::Outgoing;
+use crate::state::{StateReply, StateRequest};
 use crate::wire::{Decoder, Frame, Kind};
-use crate::{NEWEST_VERSION, OLDEST_VERSION};
+use crate::{NEWEST_VERSION, OLDEST_VERSION, STATE_VERSION};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -56,6 +59,13 @@ pub enum ServerEvent {
         /// The call.
         call: Call,
     },
+    /// A request for state is complete: answer it with [`ServerSession::state_reply`].
+    State {
+        /// Its id among the calls of this connection.
+        id: u64,
+        /// The request.
+        request: StateRequest,
+    },
     /// A call that was given out has been answered already; a reply to it is dropped.
     Cancelled {
         /// Its id on this connection.
@@ -89,13 +99,41 @@ struct InFlight {
     deadline: Option<Instant>,
     input_bytes: u64,
     /// The input that is still arriving, and the call that it belongs to.
-    arriving: Option<(Assembly, Call)>,
+    arriving: Option<(Assembly, Asked)>,
+}
+
+/// What a caller asks for.
+#[derive(Debug)]
+enum Asked {
+    Call(Call),
+    State(StateRequest),
+}
+
+impl Asked {
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Call(call) => call.deadline,
+            Self::State(request) => request.deadline,
+        }
+    }
+
+    /// With its payload, which is whole.
+    fn complete(self, id: u64, payload: Bytes) -> ServerEvent {
+        match self {
+            Self::Call(call) => ServerEvent::Call { id, call: Call { input: payload, ..call } },
+            Self::State(request) => {
+                ServerEvent::State { id, request: StateRequest { payload, ..request } }
+            }
+        }
+    }
 }
 
 /// The server's end of one connection. See the module.
 #[derive(Debug)]
 pub struct ServerSession {
     settings: ServerSettings,
+    /// What both speak, once the client has said hello.
+    version: u16,
     stage: Stage,
     decoder: Decoder,
     outgoing: Outgoing,
@@ -117,6 +155,7 @@ impl ServerSession {
     pub fn new(now: Instant, settings: ServerSettings) -> Self {
         Self {
             settings,
+            version: NEWEST_VERSION,
             stage: Stage::Greeting { until: now + settings.patience.greeting },
             decoder: Decoder::default(),
             outgoing: Outgoing::default(),
@@ -204,7 +243,7 @@ impl ServerSession {
         self.stage = Stage::Open;
         let limits = &self.settings.limits;
         let head = WelcomeHead {
-            version: NEWEST_VERSION,
+            version: self.version,
             max_in_flight: limits.max_in_flight,
             max_input_bytes: limits.max_input_bytes,
             max_output_bytes: limits.max_output_bytes,
@@ -222,6 +261,22 @@ impl ServerSession {
             return false;
         }
         self.send_reply(now, id, reply);
+        true
+    }
+
+    /// Answers a request for state. False if it was answered before.
+    pub fn state_reply(&mut self, now: Instant, id: u64, reply: StateReply) -> bool {
+        if !self.forget(id) {
+            return false;
+        }
+        let payload_bytes = reply.payload.len() as u64;
+        if let Some(message) = self.over_limits(payload_bytes) {
+            self.send_reply(now, id, Reply::new(Outcome::Lost, message));
+            return true;
+        }
+        let head = StateReplyHead { id, payload_bytes, answer: reply.answer };
+        self.mark_sending(now);
+        self.outgoing.push(Kind::StateReply, &head, id, reply.payload);
         true
     }
 
@@ -269,6 +324,9 @@ impl ServerSession {
         match (&self.stage, frame.kind) {
             (Stage::Greeting { .. }, Kind::Hello) => self.handle_hello(frame),
             (Stage::Open | Stage::Leaving, Kind::Call) => self.handle_call(now, &frame),
+            (Stage::Open | Stage::Leaving, Kind::State) if self.version >= STATE_VERSION => {
+                self.handle_state(now, &frame)
+            }
             (Stage::Open | Stage::Leaving, Kind::Data) => self.handle_data(&frame),
             (Stage::Open | Stage::Leaving, Kind::Cancel) => self.handle_cancel(now, &frame),
             (Stage::Greeting { .. }, kind) => violation!("expected a hello, found {kind:?}"),
@@ -291,6 +349,7 @@ impl ServerSession {
             let found = frame.payload.len();
             return violation!("expected a token of at most {MAX_TOKEN_BYTES} bytes: {found}");
         }
+        self.version = newest.min(NEWEST_VERSION);
         self.stage = Stage::Judging;
         self.events.push_back(ServerEvent::Hello { token: frame.payload });
         Ok(())
@@ -299,41 +358,62 @@ impl ServerSession {
     fn handle_call(&mut self, now: Instant, frame: &Frame) -> Result<(), Close> {
         let head = head::read::<ArchivedCallHead<'_>>(frame.kind, &frame.head)?;
         let (id, input_bytes) = (head.id.to_native(), head.input_bytes.to_native());
-        if id <= self.last_id {
-            return violation!("expected a call id over {}, found {id}", self.last_id);
-        }
         let Some(mode) = Mode::from_u8(head.mode) else {
             return violation!("expected mode 0, 1 or 2, found {}", head.mode);
         };
-        let whole = check_announced(id, input_bytes, &frame.payload)?;
         let function = Name::new(frame.head.slice_ref(head.function.as_bytes()))
             .map_err(|error| Close::new(CloseCode::Protocol, error.to_string()))?;
+        let deadline = deadline(now, head.deadline_us.to_native());
+        let (input, attempt) = (Bytes::new(), head.attempt.to_native());
+        let call = Call { function, input, mode, attempt, deadline };
+        self.admit(now, id, input_bytes, frame, Asked::Call(call))
+    }
+
+    fn handle_state(&mut self, now: Instant, frame: &Frame) -> Result<(), Close> {
+        let head = head::read::<ArchivedStateHead<'_>>(frame.kind, &frame.head)?;
+        let (id, payload_bytes) = (head.id.to_native(), head.payload_bytes.to_native());
+        if head.key.len() > MAX_KEY_BYTES {
+            let found = head.key.len();
+            return violation!("expected a key of at most {MAX_KEY_BYTES} bytes, found {found}");
+        }
+        let request = StateRequest {
+            key: head.key.to_string(),
+            op: head::owned(frame.kind, &head.op)?,
+            payload: Bytes::new(),
+            deadline: deadline(now, head.deadline_us.to_native()),
+        };
+        self.admit(now, id, payload_bytes, frame, Asked::State(request))
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        id: u64,
+        input_bytes: u64,
+        frame: &Frame,
+        asked: Asked,
+    ) -> Result<(), Close> {
+        if id <= self.last_id {
+            return violation!("expected a call id over {}, found {id}", self.last_id);
+        }
+        let whole = check_announced(id, input_bytes, &frame.payload)?;
         self.last_id = id;
         if let Some(refusal) = self.refusal(input_bytes) {
             self.send_reply(now, id, Reply::refused(refusal, Bytes::new()));
             return Ok(());
         }
-        let deadline = match head.deadline_us.to_native() {
-            0 => None,
-            left_us => now.checked_add(Duration::from_micros(left_us)),
-        };
-        let (input, attempt) = (frame.payload.clone(), head.attempt.to_native());
-        self.admit(id, whole, input_bytes, Call { function, input, mode, attempt, deadline });
-        Ok(())
-    }
-
-    fn admit(&mut self, id: u64, whole: bool, input_bytes: u64, call: Call) {
-        let deadline = call.deadline;
+        let deadline = asked.deadline();
         self.deadlines.insert(deadline, id);
         self.inputs_bytes += input_bytes;
         let arriving = if whole {
-            self.events.push_back(ServerEvent::Call { id, call });
+            self.events.push_back(asked.complete(id, frame.payload.clone()));
             None
         } else {
             self.arriving += 1;
-            Some((Assembly::new(input_bytes), call))
+            Some((Assembly::new(input_bytes), asked))
         };
         self.in_flight.insert(id, InFlight { deadline, input_bytes, arriving });
+        Ok(())
     }
 
     /// Why a call with this input is not admitted.
@@ -359,14 +439,14 @@ impl ServerSession {
         }
         // A call that was refused, cancelled or timed out may have data under way: dropped.
         let Some(in_flight) = self.in_flight.get_mut(&id) else { return Ok(()) };
-        let Some((assembly, call)) = &mut in_flight.arriving else {
+        let Some((assembly, _)) = &mut in_flight.arriving else {
             return violation!("expected no more data for call {id}, whose input is whole");
         };
-        if let Some(input) = assembly.push(id, &frame.payload)? {
-            let call = Call { input, ..call.clone() };
-            in_flight.arriving = None;
+        if let Some(payload) = assembly.push(id, &frame.payload)?
+            && let Some((_, asked)) = in_flight.arriving.take()
+        {
             self.arriving -= 1;
-            self.events.push_back(ServerEvent::Call { id, call });
+            self.events.push_back(asked.complete(id, payload));
         }
         Ok(())
     }
@@ -423,21 +503,36 @@ impl ServerSession {
 
     /// The reply, or what is said in its place when it cannot be kept.
     fn within_limits(&self, reply: Reply) -> Reply {
+        match self.over_limits(reply.payload.len() as u64) {
+            None => reply,
+            Some(message) => {
+                Reply { outcome: Outcome::Lost, payload: message.into(), timings: reply.timings }
+            }
+        }
+    }
+
+    /// Why so many bytes of an answer cannot be kept.
+    fn over_limits(&self, bytes: u64) -> Option<String> {
         let limits = &self.settings.limits;
-        let (bytes, queued) = (reply.payload.len() as u64, self.outgoing.queued_bytes());
-        let message = if bytes > limits.max_output_bytes {
-            format!("the output has {bytes} bytes, the limit is {}", limits.max_output_bytes)
-        } else if bytes > MAX_FRAGMENT_BYTES as u64 && queued + bytes > limits.max_unread_bytes {
+        let queued = self.outgoing.queued_bytes();
+        if bytes > limits.max_output_bytes {
+            let limit = limits.max_output_bytes;
+            return Some(format!("the output has {bytes} bytes, the limit is {limit}"));
+        }
+        let unread = bytes > MAX_FRAGMENT_BYTES as u64 && queued + bytes > limits.max_unread_bytes;
+        unread.then(|| {
             format!(
                 "the output of {bytes} bytes was dropped: {queued} bytes of replies were not read \
                  yet and the limit is {}; read faster or have fewer calls in flight",
                 limits.max_unread_bytes
             )
-        } else {
-            return reply;
-        };
-        Reply { outcome: Outcome::Lost, payload: message.into(), timings: reply.timings }
+        })
     }
+}
+
+/// When the time that a caller has left is over; 0 is no deadline.
+fn deadline(now: Instant, left_us: u64) -> Option<Instant> {
+    (left_us > 0).then(|| now.checked_add(Duration::from_micros(left_us)))?
 }
 
 /// True if the payload is whole; false if it follows in data frames.

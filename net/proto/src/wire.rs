@@ -6,7 +6,7 @@
 //!  │ payload   │ head   │ kind │ flags │ head (rkyv)  │ payload (raw)     │
 //!  │ bytes u32 │ b. u16 │  u8  │  u8   │ ≤ 1 KiB      │ ≤ 32 KiB          │
 //!  └───────────┴────────┴──────┴───────┴──────────────┴───────────────────┘
-//!   little-endian, unaligned; flags are 0 in version 1
+//!   little-endian, unaligned; flags are 0
 //! ```
 //!
 //! | kind | name | head | payload | from |
@@ -18,8 +18,11 @@
 //! | 5 | data | id | the next piece of an input or output | both |
 //! | 6 | cancel | id | | client |
 //! | 7 | goaway | | a sentence | server |
+//! | 8 | state | id, key, what is asked, deadline, payload length | see [`crate::state`], or nothing | client |
+//! | 9 | state reply | id, answer, payload length | the same | server |
 //!
-//! A call or reply carries its payload whole or not at all: one that is over
+//! A request for state is a call in all that follows, of protocol version 2 on; its answer is a
+//! state reply, or a reply when it was not run. A call or reply carries its payload whole or not at all: one that is over
 //! [`MAX_FRAGMENT_BYTES`] follows in data frames, between which frames of other calls may come.
 //! The frame, hello and the meaning of its fields are the same in every version, so that ends of
 //! different versions can tell each other so.
@@ -48,12 +51,14 @@ pub enum Kind {
     Data = 5,
     Cancel = 6,
     GoAway = 7,
+    State = 8,
+    StateReply = 9,
 }
 
 impl Kind {
     fn from_u8(number: u8) -> Option<Self> {
-        use Kind::{Call, Cancel, Data, GoAway, Hello, Reply, Welcome};
-        [Hello, Welcome, Call, Reply, Data, Cancel, GoAway]
+        use Kind::{Call, Cancel, Data, GoAway, Hello, Reply, State, StateReply, Welcome};
+        [Hello, Welcome, Call, Reply, Data, Cancel, GoAway, State, StateReply]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }
@@ -84,7 +89,7 @@ impl Header {
         let head_bytes = bytes.get_u16_le() as usize;
         let (kind, flags) = (bytes.get_u8(), bytes.get_u8());
         let Some(kind) = Kind::from_u8(kind) else {
-            return violation!("expected a frame of kind 1 to 7, found {kind}");
+            return violation!("expected a frame of kind 1 to 9, found {kind}");
         };
         if payload_bytes > MAX_FRAGMENT_BYTES {
             return violation!(
@@ -96,7 +101,7 @@ impl Header {
             return violation!("expected a head of at most {MAX_HEAD_BYTES} bytes: {head_bytes}");
         }
         if flags != 0 {
-            return violation!("expected no flags in version 1, found {flags:#04x}");
+            return violation!("expected no flags in versions 1 and 2, found {flags:#04x}");
         }
         Ok(Self { payload_bytes, head_bytes, kind })
     }

@@ -34,8 +34,8 @@ fn frames_out_of_place_are_named() {
     violated(to_server(&mut Pair::new(0), call_bytes(b"")), "expected a hello, found Call");
     violated(to_server(&mut Pair::open(0), frame(1, &[1, 0, 1, 0], b"")), "found Hello");
     violated(to_server(&mut Pair::open(0), frame(4, &[], b"")), "found Reply");
-    violated(to_server(&mut Pair::open(0), frame(0, &[], b"")), "kind 1 to 7, found 0");
-    violated(to_server(&mut Pair::open(0), frame(255, &[], b"")), "kind 1 to 7, found 255");
+    violated(to_server(&mut Pair::open(0), frame(0, &[], b"")), "kind 1 to 9, found 0");
+    violated(to_server(&mut Pair::open(0), frame(255, &[], b"")), "kind 1 to 9, found 255");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn sizes_over_the_limits_are_refused_before_anything_is_kept() {
     violated(to_server(&mut Pair::open(0), frame(3, &long, b"")), "head of at most 1024");
     let mut flags = frame(3, &[], b"").to_vec();
     flags[7] = 0x80;
-    violated(to_server(&mut Pair::open(0), flags), "no flags in version 1, found 0x80");
+    violated(to_server(&mut Pair::open(0), flags), "no flags in versions 1 and 2, found 0x80");
     let token = vec![0; 513];
     violated(to_server(&mut Pair::new(0), frame(1, &[1, 0, 1, 0], &token)), "token of at most 512");
 }

@@ -330,7 +330,7 @@ fn versions_that_differ_are_named_by_both_ends() {
     let hello = frame(1, &[9, 0, 12, 0], TOKEN);
     let close = pair.server.handle_bytes(pair.now, hello).unwrap_err();
     assert_eq!(close.code, CloseCode::Version);
-    assert!(close.reason.contains("versions 1 to 1") && close.reason.contains("9 to 12"));
+    assert!(close.reason.contains("versions 1 to 2") && close.reason.contains("9 to 12"));
 
     let mut server = Pair::new(seed());
     server.settle().unwrap();
@@ -341,11 +341,11 @@ fn versions_that_differ_are_named_by_both_ends() {
     // The version is the first field of the head, which begins after its string.
     let mut bytes = welcome.to_client.to_vec();
     let at = bytes.windows(10).position(|w| w == b"the tenant").unwrap() + 10;
-    assert_eq!(bytes[at..at + 2], [1, 0]);
+    assert_eq!(bytes[at..at + 2], [2, 0]);
     bytes[at] = 77;
     let close = welcome.client.handle_bytes(welcome.now, bytes.into()).unwrap_err();
     assert_eq!(close.code, CloseCode::Version);
-    assert!(close.reason.contains("1 to 1") && close.reason.contains("77"), "{close}");
+    assert!(close.reason.contains("1 to 2") && close.reason.contains("77"), "{close}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::tls::SERVER_NAME;
 use bytes::Bytes;
 use faaslet_proto::{
     ClientEvent, ClientSession, ClientSettings, Close, CloseCode, Mode, NotSent, Reply, Request,
+    StateAsk, StateOp, StateReply,
 };
 use quinn_proto::Incoming;
 use std::collections::{HashMap, VecDeque};
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-pub(super) type Answer = oneshot::Sender<Result<Reply, CallError>>;
+pub(super) type Answer = oneshot::Sender<Result<Answered, CallError>>;
 type Welcomed = oneshot::Sender<Result<String, ConnectError>>;
 
 /// A call that its caller waits for.
@@ -34,12 +35,40 @@ type Welcomed = oneshot::Sender<Result<String, ConnectError>>;
 pub(super) struct Submission {
     /// What the caller cancels it by.
     pub(super) ticket: u64,
-    pub(super) function: Box<str>,
+    pub(super) what: What,
+    /// The function or the key.
+    pub(super) name: Box<str>,
     pub(super) input: Bytes,
-    pub(super) mode: Mode,
-    pub(super) attempt: u32,
     pub(super) deadline: Option<Instant>,
     pub(super) answer: Answer,
+}
+
+/// What a caller waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    Call { mode: Mode, attempt: u32 },
+    State(StateOp),
+}
+
+/// An answer that came.
+#[derive(Debug)]
+pub(super) enum Answered {
+    Call(Reply),
+    State(StateReply),
+}
+
+impl Submission {
+    fn send(&self, now: Instant, session: &mut ClientSession) -> Result<u64, NotSent> {
+        let (name, input, deadline) = (&*self.name, self.input.clone(), self.deadline);
+        match self.what {
+            What::Call { mode, attempt } => {
+                session.call(now, Request { function: name, input, mode, attempt, deadline })
+            }
+            What::State(op) => {
+                session.state(now, StateAsk { key: name, op, payload: input, deadline })
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -142,14 +171,7 @@ impl ClientApp {
     fn feed(&mut self, now: Instant, session: &mut ClientSession) {
         let Stage::Open { .. } = self.stage else { return };
         while let Some(submission) = self.waiting.pop_front() {
-            let request = Request {
-                function: &submission.function,
-                input: submission.input.clone(),
-                mode: submission.mode,
-                attempt: submission.attempt,
-                deadline: submission.deadline,
-            };
-            match session.call(now, request) {
+            match submission.send(now, session) {
                 Ok(id) => {
                     let Submission { ticket, answer, .. } = submission;
                     self.tickets.insert(ticket, id);
@@ -193,10 +215,10 @@ impl ClientApp {
         }
     }
 
-    fn answer(&mut self, id: u64, reply: Reply) {
+    fn answer(&mut self, id: u64, answer: Answered) {
         if let Some(sent) = self.sent.remove(&id) {
             self.tickets.remove(&sent.ticket);
-            let _ = sent.answer.send(Ok(reply));
+            let _ = sent.answer.send(Ok(answer));
         }
     }
 
@@ -262,7 +284,8 @@ impl App for ClientApp {
                         let _ = welcomed.send(Ok(tenant));
                     }
                 }
-                ClientEvent::Reply { id, reply } => self.answer(id, reply),
+                ClientEvent::Reply { id, reply } => self.answer(id, Answered::Call(reply)),
+                ClientEvent::State { id, reply } => self.answer(id, Answered::State(reply)),
                 ClientEvent::GoAway { reason } => tracing::debug!(reason, "sent away"),
             }
         }

@@ -50,9 +50,18 @@ impl BlockingClient {
         input: impl Into<Bytes>,
         options: CallOptions,
     ) -> Result<Reply, CallError> {
+        let input = input.into();
+        self.run(async |client| client.call_with(function, input, options).await)
+    }
+
+    /// Does something with the client, and waits for it: `run(async |client| …)`.
+    pub fn run<T, E: From<CallError>>(
+        &self,
+        what: impl AsyncFnOnce(&Client) -> Result<T, E>,
+    ) -> Result<T, E> {
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
         let client = self.client.as_ref().ok_or(CallError::Closed)?;
-        runtime.block_on(client.call_with(function, input, options))
+        runtime.block_on(what(client))
     }
 }
 

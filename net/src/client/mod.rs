@@ -15,6 +15,7 @@
 //!   is never sent twice behind the caller's back. A call that was not sent yet waits for the next
 //!   connection.
 //! - Dropping a call's future cancels the call.
+//! - [`Client::state`] reads and writes the tenant's values of state.
 //! - Calls over the limits wait for room instead of being refused.
 //! - A connection that is lost is made again when the next call needs it, with growing pauses, a
 //!   bounded number of times.
@@ -24,14 +25,17 @@
 
 mod app;
 mod blocking;
+mod state;
 
 pub(crate) use app::pause;
 pub use blocking::BlockingClient;
+pub use faaslet_proto::{StateFailure, state::StateVersion};
+pub use state::{Condition, PutOptions, Spec, Stat, State, StateError, Value};
 
 use crate::endpoint::{Driver, Socket, transport};
 use crate::mailbox::Mailbox;
 use crate::tls::ClientTls;
-use app::{ClientApp, Post, Submission};
+use app::{Answered, ClientApp, Post, Submission, What};
 use bytes::Bytes;
 use faaslet_proto::{CloseCode, Mode, NotSent, Outcome, Refusal, Reply, limits::Patience};
 use std::fmt;
@@ -271,26 +275,34 @@ impl Client {
         input: impl Into<Bytes>,
         options: CallOptions,
     ) -> Result<Reply, CallError> {
-        let deadline = options.deadline.or(self.0.default_deadline);
+        let what = What::Call { mode: options.mode, attempt: options.attempt };
+        match self.submit(what, function, input.into(), options.deadline).await? {
+            Answered::Call(reply) => output(reply),
+            Answered::State(_) => Err(CallError::Lost { message: String::new() }),
+        }
+    }
+
+    /// Sends what a caller asks for when there is room, and waits for its answer.
+    async fn submit(
+        &self,
+        what: What,
+        name: &str,
+        input: Bytes,
+        deadline: Option<Duration>,
+    ) -> Result<Answered, CallError> {
+        let deadline = deadline.or(self.0.default_deadline);
         let deadline = deadline.and_then(|deadline| Instant::now().checked_add(deadline));
         let permit = self.permit(deadline).await?;
         let ticket = self.0.next_ticket.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
-        let submission = Submission {
-            ticket,
-            function: function.into(),
-            input: input.into(),
-            mode: options.mode,
-            attempt: options.attempt,
-            deadline,
-            answer,
-        };
+        let name = name.into();
+        let submission = Submission { ticket, what, name, input, deadline, answer };
         self.0.mailbox.post(Post::Submit(submission)).map_err(|_| CallError::Closed)?;
         let mut cancel = CancelOnDrop { mailbox: &self.0.mailbox, ticket: Some(ticket) };
         let result = answered.await.unwrap_or(Err(CallError::Closed));
         cancel.ticket = None;
         drop(permit);
-        output(result?)
+        result
     }
 
     async fn permit(

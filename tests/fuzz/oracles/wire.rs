@@ -34,8 +34,8 @@ fn serve(bytes: &[u8], greeted: bool, size: usize) -> (Vec<String>, Option<Close
     let mut server = ServerSession::new(now, settings);
     let mut told = Vec::new();
     if greeted {
-        // Hello: no payload, a head of 4 bytes, versions 1 to 1.
-        let hello = [0, 0, 0, 0, 4, 0, 1, 0, 1, 0, 1, 0];
+        // Hello: no payload, a head of 4 bytes, versions 1 to 2.
+        let hello = [0, 0, 0, 0, 4, 0, 1, 0, 1, 0, 2, 0];
         assert!(server.handle_bytes(now, Bytes::copy_from_slice(&hello)).is_ok());
         tell(&mut server, &mut told);
         server.welcome(now, "tenant");
@@ -66,6 +66,8 @@ fn tell(server: &mut ServerSession, told: &mut Vec<String>) {
                 "call {id} {} {:?} {:?} {}",
                 call.function, call.input, call.mode, call.attempt
             )),
+            ServerEvent::State { id, request } => told
+                .push(format!("state {id} {} {:?} {:?}", request.key, request.op, request.payload)),
             ServerEvent::Cancelled { id, why } => told.push(format!("cancelled {id} {why:?}")),
         }
     }

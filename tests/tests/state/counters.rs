@@ -3,7 +3,7 @@
 use faaslet_tests::{Monitor, Site, built};
 use serde_json::json;
 
-use super::hosts::Hosts;
+use faaslet_tests::Hosts;
 
 const FAASLETS: usize = 64;
 
@@ -38,7 +38,7 @@ fn on_one_host_sixty_four_faaslets_count_exactly_in_every_way() {
 
 #[test]
 fn on_two_hosts_sixty_four_faaslets_count_exactly_in_every_way_that_is_for_hosts() {
-    let hosts = Hosts::new();
+    let hosts = Hosts::new(&["one", "two"]);
     let (one, two) = (hosts.up(0), hosts.up(1));
     for monitor in [&one, &two] {
         monitor.deploy("shared", &built("shared-rs"));
@@ -59,7 +59,7 @@ fn on_two_hosts_sixty_four_faaslets_count_exactly_in_every_way_that_is_for_hosts
 
 #[test]
 fn a_value_that_has_grown_elsewhere_is_not_cut_by_who_opens_it_shorter() {
-    let hosts = Hosts::new();
+    let hosts = Hosts::new(&["one", "two"]);
     let (one, two) = (hosts.up(0), hosts.up(1));
     for monitor in [&one, &two] {
         monitor.deploy("shared", &built("shared-rs"));

@@ -19,9 +19,6 @@ use counts::Counters;
 
 use crate::wire::StateCounts;
 
-/// Memory that one opened version may take on this host.
-const VERSION_BUDGET_BYTES: u64 = 64 << 20;
-
 /// What came of a request to an owner, and the bytes beside it.
 pub type Replied = Result<(Reply, Vec<u8>), SessionError>;
 
@@ -78,11 +75,6 @@ impl LocalTier {
     /// The values.
     pub fn tier(&self) -> &Tier {
         &self.tier
-    }
-
-    /// A tier for one opened version, which is nobody else's.
-    pub(crate) fn tier_of_version() -> Tier {
-        Tier::new(VERSION_BUDGET_BYTES, Tracker::comparing())
     }
 
     /// The stamp of the next change or lock. The monitor puts its session in.

@@ -50,6 +50,17 @@ pub enum ThreadError {
     Wire(#[from] WireError),
 }
 
+/// Why a message was not sent.
+#[derive(Debug, thiserror::Error)]
+enum NotTold {
+    /// It cannot be encoded.
+    #[error(transparent)]
+    Wire(#[from] rkyv::rancor::Error),
+    /// There is no room for it.
+    #[error(transparent)]
+    Ring(#[from] PushError),
+}
+
 /// What a worker thread has beside its worker.
 pub(crate) struct ToOthers {
     ring: CellEnd,
@@ -294,8 +305,8 @@ impl ToOthers {
 
     /// Sends a message, or says why it cannot be; a broken ring is kept for [`ToOthers::pump`] to
     /// report.
-    fn tell(&mut self, head: &FromCell, payload: &[&[u8]]) -> Result<(), String> {
-        wire::encode(head, &mut self.head).map_err(|error| error.to_string())?;
+    fn tell(&mut self, head: &FromCell, payload: &[&[u8]]) -> Result<(), NotTold> {
+        wire::encode(head, &mut self.head)?;
         let mut parts: [&[u8]; 3] = [&self.head, &[], &[]];
         for (part, bytes) in parts[1..].iter_mut().zip(payload) {
             *part = bytes;
@@ -308,7 +319,7 @@ impl ToOthers {
                 self.failed = Some(broken);
                 Ok(())
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -388,7 +399,7 @@ impl ToOthers {
         };
         if let Err(why) = self.tell(&head, &[&departure.call.input]) {
             self.chains.remove(&self.next_chain);
-            self.refuse_chain(departure.parent, &why);
+            self.refuse_chain(departure.parent, &why.to_string());
         }
         None
     }
@@ -412,7 +423,7 @@ impl Outside for ToOthers {
             ran_ns: answer.ran.as_nanos() as u64,
         };
         if let Err(why) = self.tell(&head, &[&answer.response.headers, &answer.body]) {
-            self.tell_lost(number, &why);
+            self.tell_lost(number, &why.to_string());
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod put;
+mod salvage;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -52,6 +53,10 @@ pub enum State {
     Export(At<backup::Export>),
     /// Take values from such a file
     Import(At<backup::Import>),
+    /// Look whether what a monitor that does not run has stored is whole
+    Check(At<salvage::Check>),
+    /// Write what is whole of a damaged store to such files
+    Salvage(At<salvage::Salvage>),
 }
 
 /// List values.
@@ -134,6 +139,8 @@ impl State {
             Self::Watch(at) => at.into_command(target).run(&context),
             Self::Export(at) => at.into_command(target).run(&context),
             Self::Import(at) => at.into_command(target).run(&context),
+            Self::Check(at) => at.into_command(target).run(&context),
+            Self::Salvage(at) => at.into_command(target).run(&context),
         }
     }
 }

@@ -12,7 +12,6 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use faaslet_state::message::Stat;
 use faaslet_state::{Durability, Element, Retention, Rule, Spec, Version};
 use serde::Deserialize;
 
@@ -22,7 +21,7 @@ use super::body;
 use crate::api::{
     Problem, StateAppended, StateChange, StateDiff, StateInfo, StateList, StateVersion,
 };
-use crate::monitor::state::{Outside, OutsideError, WRITE_BYTES};
+use crate::monitor::state::{Outside, WRITE_BYTES};
 use headers::{precondition, range};
 
 /// Longest value that is written by one request.
@@ -66,7 +65,7 @@ pub(super) async fn list(
     let mut values = Vec::with_capacity(names.len());
     for name in names {
         match outside.stat(&name).await.map_err(Problem::from) {
-            Ok(stat) => values.push(info_of(name, &stat)),
+            Ok(stat) => values.push(StateInfo::of(name, &stat)),
             Err(problem) if problem.status == StatusCode::GONE => values.push(lost(name)),
             // Deleted meanwhile.
             Err(problem) if problem.status == StatusCode::NOT_FOUND => {}
@@ -74,23 +73,6 @@ pub(super) async fn list(
         }
     }
     Ok(Json(StateList { values, more }))
-}
-
-fn info_of(key: String, stat: &Stat) -> StateInfo {
-    let spec = stat.spec;
-    StateInfo {
-        key,
-        lost: false,
-        len: stat.len,
-        version: stat.version.to_string(),
-        made: stat.made.to_string(),
-        element: format!("{:?}", spec.element()).to_lowercase(),
-        rule: format!("{:?}", spec.rule()).to_lowercase(),
-        durable: spec.durability() == Durability::Durable,
-        quota_bytes: spec.quota_bytes(),
-        keep_versions: spec.retention().versions,
-        keep_age_s: spec.retention().age_s,
-    }
 }
 
 fn lost(key: String) -> StateInfo {
@@ -133,7 +115,7 @@ pub(super) async fn info(
             outside.changed(&key.0, version(&known)?, wait).await?
         }
     };
-    Ok(tagged(stat.version, Json(info_of(key.0, &stat))))
+    Ok(tagged(stat.version, Json(StateInfo::of(key.0, &stat))))
 }
 
 fn version(text: &str) -> Result<Version, Problem> {
@@ -255,7 +237,7 @@ pub(super) async fn put(
     let place = (query.offset.unwrap_or(0), query.offset.is_none());
     let outside = outside(&app, &tenant);
     let stat = outside.put(&key.0, place, bytes, spec, precondition).await?;
-    Ok(tagged(stat.version, Json(info_of(key.0, &stat))))
+    Ok(tagged(stat.version, Json(StateInfo::of(key.0, &stat))))
 }
 
 /// POST `/v1/state/{key}`: appends the body, to a value that is made if it is not there.
@@ -271,21 +253,9 @@ pub(super) async fn append(
     let (bytes, _held) =
         body::whole(body, &headers, WRITE_BYTES as usize, &app.share(&tenant.0)).await?;
     let outside = outside(&app, &tenant);
-    let appended = match outside.append(&key.0, bytes.clone()).await {
-        Err(OutsideError::Session { .. }) if is_absent(&outside, &key.0).await => {
-            outside.make(&key.0, spec).await?;
-            outside.append(&key.0, bytes).await?
-        }
-        appended => appended?,
-    };
-    let (at, version, len) = appended;
+    let (at, version, len) = outside.append_or_make(&key.0, bytes, Some(spec)).await?;
     let appended = StateAppended { at, len, version: version.to_string() };
     Ok(tagged(version, Json(appended)))
-}
-
-async fn is_absent(outside: &Outside, key: &str) -> bool {
-    let stat = outside.stat(key).await.map_err(Problem::from);
-    stat.is_err_and(|problem| problem.status == StatusCode::NOT_FOUND)
 }
 
 /// DELETE `/v1/state/{key}`.

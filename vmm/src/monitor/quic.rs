@@ -1,4 +1,6 @@
-//! Calls that arrive over QUIC.
+//! Calls and requests for state that arrive over QUIC.
+
+mod state;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,8 +10,10 @@ use faaslet_abi::Outcome as AbiOutcome;
 use faaslet_net::server::{CallRef, Handler, ReplySink, Tenant};
 use faaslet_net::{
     Call, CancelReason, Mode as NetMode, Outcome, Refusal as NetRefusal, Reply, Timings,
+    state::StateRequest,
 };
 use faaslet_store::Role;
+use tokio::task::AbortHandle;
 
 use super::Monitor;
 use super::calling::Calling;
@@ -30,6 +34,8 @@ pub(super) struct Ingress {
     monitor: OnceLock<Weak<Monitor>>,
     /// Calls that can be cancelled, until they are answered.
     calling: Arc<Mutex<HashMap<CallRef, Calling>>>,
+    /// Requests for state, until they are answered.
+    asking: Arc<Mutex<HashMap<CallRef, AbortHandle>>>,
     /// Cells that have calls of ours: the endpoint's thread rings for a whole batch, and takes
     /// answers that come while it is awake anyway.
     cells: Mutex<Vec<Arc<CellLink>>>,
@@ -93,7 +99,25 @@ impl Handler for Ingress {
         }
     }
 
+    fn state(&self, tenant: &Tenant, request: StateRequest, reply: ReplySink) {
+        let Some(monitor) = self.monitor().filter(|monitor| !monitor.draining()) else {
+            return reply.reply(Reply::refused(NetRefusal::ShuttingDown, "the monitor ends"));
+        };
+        let (key, asking) = (reply.call(), Arc::clone(&self.asking));
+        let outside = monitor.states.outside(tenant);
+        // On this thread: it does not begin before it is noted here.
+        let task = monitor.runtime.spawn(async move {
+            let answer = state::answer(&outside, request).await;
+            lock(&asking).remove(&key);
+            reply.reply_state(answer);
+        });
+        lock(&self.asking).insert(key, task.abort_handle());
+    }
+
     fn cancel(&self, call: CallRef, _why: CancelReason) {
+        if let Some(task) = lock(&self.asking).remove(&call) {
+            return task.abort();
+        }
         // The lock is given back first: the answer takes it.
         let calling = lock(&self.calling).remove(&call);
         if let Some(calling) = calling {

@@ -44,7 +44,7 @@ pub use deploy::{
 };
 pub use gc::{GcError, GcPlan, GcRule, RemoveError, Unused};
 pub use name::{FunctionName, MAX_NAME_BYTES, Name, NameError};
-pub use open::{OpenError, Options, SCHEMA, Step, Store};
+pub use open::{OpenError, Options, SCHEMA, Step, Store, lock};
 pub use outline::{NotItsOutline, Outline, PIECE_BYTES};
 pub use partial::Partial;
 pub use settings::{MAX_SETTINGS_BYTES, Secret, Settings};

@@ -198,8 +198,11 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Takes the folder's lock and leaves our pid in it.
-fn lock(folder: &Path) -> Result<File, OpenError> {
+/// Takes the folder's lock and leaves our pid in it. It is given back with the file.
+///
+/// # Errors
+/// `Locked`, and `NotWritable` where there is no such folder.
+pub fn lock(folder: &Path) -> Result<File, OpenError> {
     let not_writable = |source| OpenError::NotWritable { folder: folder.to_owned(), source };
     let path = folder.join("lock");
     let mut options = OpenOptions::new();

@@ -232,6 +232,12 @@ impl Maps {
         Some(self.maps.swap_remove(at))
     }
 
+    /// Chunks that are mapped for writing, as often as they are.
+    pub(crate) fn written(&self) -> impl Iterator<Item = Chunk> {
+        let maps = self.maps.iter().filter(|map| map.mode == MapMode::Write);
+        maps.flat_map(|map| map.chunks().iter())
+    }
+
     /// Whether anybody but `task` has a mapping for writing.
     pub(crate) fn others_write(&self, task: Task) -> bool {
         self.maps.iter().any(|map| map.mode == MapMode::Write && map.task != task)

@@ -140,6 +140,12 @@ impl Table {
         }
     }
 
+    /// How many chunks may hold something that was not pushed.
+    pub(crate) fn unpushed_chunks(&self) -> u64 {
+        let mapped = self.maps.written().filter(|chunk| !self.dirty.contains(&chunk.0));
+        (self.dirty.len() + mapped.collect::<BTreeSet<_>>().len()) as u64
+    }
+
     /// Bytes of a chunk, the last one being as long as the quota leaves it.
     pub(crate) fn chunk_len(&self, chunk: Chunk) -> usize {
         let bytes = chunk.bytes(self.quota);

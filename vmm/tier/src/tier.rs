@@ -34,8 +34,8 @@ pub struct Usage {
     pub bytes: u64,
     /// The most there may be.
     pub budget: u64,
-    /// Chunks that may hold something that was not pushed; what stores through mappings changed is
-    /// known when they are pushed or unmapped.
+    /// Chunks that may hold something that was not pushed: those that are mapped for writing among
+    /// them, as what was stored to is known when they are pushed or unmapped.
     pub dirty_chunks: u64,
 }
 
@@ -86,7 +86,7 @@ impl Tier {
     /// How much is in use.
     pub fn usage(&self) -> Usage {
         let values: Vec<_> = self.values.lock().values().cloned().collect();
-        let dirty = values.iter().map(|value| value.table().dirty.len() as u64);
+        let dirty = values.iter().map(|value| value.table().unpushed_chunks());
         let budget = &self.values.budget;
         Usage {
             dirty_chunks: dirty.sum(),

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 use faaslet_proto::{
     Call, ClientEvent, ClientSession, ClientSettings, Close, Mode, NotSent, Reply, Request,
-    ServerEvent, ServerSession, ServerSettings,
+    ServerEvent, ServerSession, ServerSettings, StateAsk, StateOp, StateReply, StateRequest,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -40,6 +40,9 @@ pub(crate) struct Pair {
     pub(crate) to_client: BytesMut,
     /// Calls that the server was given and has not answered.
     pub(crate) given: BTreeMap<u64, Call>,
+    /// The same of requests for state.
+    pub(crate) asked: BTreeMap<u64, StateRequest>,
+    pub(crate) states: BTreeMap<u64, StateReply>,
     /// What the client was told.
     pub(crate) replies: BTreeMap<u64, Reply>,
     pub(crate) cancelled: Vec<u64>,
@@ -64,6 +67,8 @@ impl Pair {
             to_server: BytesMut::new(),
             to_client: BytesMut::new(),
             given: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            states: BTreeMap::new(),
             replies: BTreeMap::new(),
             cancelled: Vec::new(),
             welcomed: false,
@@ -97,6 +102,21 @@ impl Pair {
         let input = input.into();
         let request = Request { function, input, mode: Mode::Default, attempt: 1, deadline };
         self.client.call(self.now, request)
+    }
+
+    pub(crate) fn ask(
+        &mut self,
+        key: &str,
+        op: StateOp,
+        payload: impl Into<Bytes>,
+    ) -> Result<u64, NotSent> {
+        let ask = StateAsk { key, op, payload: payload.into(), deadline: None };
+        self.client.state(self.now, ask)
+    }
+
+    pub(crate) fn answer_state(&mut self, id: u64, reply: StateReply) -> bool {
+        self.asked.remove(&id);
+        self.server.state_reply(self.now, id, reply)
     }
 
     pub(crate) fn answer(&mut self, id: u64, reply: Reply) -> bool {
@@ -174,8 +194,12 @@ impl Pair {
                 ServerEvent::Call { id, call } => {
                     assert!(self.given.insert(id, call).is_none(), "call {id} came twice");
                 }
+                ServerEvent::State { id, request } => {
+                    assert!(self.asked.insert(id, request).is_none(), "{id} came twice");
+                }
                 ServerEvent::Cancelled { id, .. } => {
-                    assert!(self.given.remove(&id).is_some(), "call {id} was never given");
+                    let given = self.given.remove(&id).is_some();
+                    assert!(given | self.asked.remove(&id).is_some(), "{id} was never given");
                     self.cancelled.push(id);
                 }
             }
@@ -192,6 +216,9 @@ impl Pair {
                 }
                 ClientEvent::Reply { id, reply } => {
                     assert!(self.replies.insert(id, reply).is_none(), "two replies to call {id}");
+                }
+                ClientEvent::State { id, reply } => {
+                    assert!(self.states.insert(id, reply).is_none(), "two answers to {id}");
                 }
                 ClientEvent::GoAway { .. } => self.sent_away = true,
             }

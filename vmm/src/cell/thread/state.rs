@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use faaslet_ring::PushError;
 use faaslet_state::message::{Reply, Request};
 use faaslet_state::{Epoch, SessionError};
 use faaslet_tier::Task;
 
-use super::ToOthers;
+use super::{NotTold, ToOthers};
 use crate::cell::local::{Ask, Replied};
 use crate::cell::worker::Worker;
-use crate::wire::{self, ArchivedStateEnd, FromCell};
+use crate::wire::{ArchivedStateEnd, FromCell};
 
 /// Requests of one worker that may be at the monitor at the same time.
 const MAX_ASKS_OUT: usize = 4096;
@@ -52,18 +51,10 @@ impl ToOthers {
             deadline_us: left.as_micros() as u64,
             request_bytes: request.len() as u32,
         };
-        if wire::encode(&head, &mut self.head).is_err() {
-            return Err(SessionError::Deadline);
-        }
-        self.quiet += 1;
-        match self.ring.push(&[&self.head, &request, &ask.payload]) {
-            Ok(()) => Ok(()),
-            Err(PushError::Broken(broken)) => {
-                self.failed = Some(broken);
-                Err(SessionError::Deadline)
-            }
-            Err(_) => Err(SessionError::Full { limit: MAX_ASKS_OUT }),
-        }
+        self.tell(&head, &[&request, &ask.payload]).map_err(|error| match error {
+            NotTold::Wire(_) => SessionError::Deadline,
+            NotTold::Ring(_) => SessionError::Full { limit: MAX_ASKS_OUT },
+        })
     }
 }
 

@@ -61,18 +61,7 @@ impl Export {
         let values = all(&client, &self.prefix)?;
         let wanted = |value: &&StateInfo| !value.lost && (value.durable || self.all);
         let values: Vec<&StateInfo> = values.iter().filter(wanted).collect();
-        let new = self.file.with_extension("partial");
-        let failed = |error| Failure::local(format!("cannot write {}", self.file.display()), error);
-        if self.file.exists() {
-            return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
-        }
-        let file = File::create(&new).map_err(failed)?;
-        let written = write_all(&client, &values, &mut BufWriter::new(&file));
-        let bytes = written.inspect_err(|_| {
-            // What is left of it is of no use, and says so by its name.
-            let _ = fs::remove_file(&new);
-        })?;
-        file.sync_all().and_then(|()| fs::rename(&new, &self.file)).map_err(failed)?;
+        let bytes = Archive::make(&self.file, |archive| fill(archive, &client, &values))?;
         let count = values.len();
         context.output.show(&json!({ "values": count, "bytes": bytes }), || {
             format!("{count} values, {bytes} bytes, in {}", self.file.display())
@@ -80,45 +69,100 @@ impl Export {
     }
 }
 
-fn write_all(client: &Client, values: &[&StateInfo], to: &mut dyn Write) -> Result<u64, Failure> {
-    let failed = |error| Failure::local("cannot write the export", error);
-    to.write_all(MAGIC).map_err(failed)?;
-    let bar = progress(values.iter().map(|value| value.len).sum());
-    let mut sums = blake3::Hasher::new();
-    let mut bytes = 0;
-    for value in values {
-        let query = format!("?version={}", escaped(&value.version));
-        let response = client.send(Method::GET, &(path(&value.key) + &query), &[], &[])?;
+/// A file of values that is being written.
+pub(super) struct Archive<'f> {
+    to: BufWriter<&'f File>,
+    sums: blake3::Hasher,
+    count: u64,
+    bytes: u64,
+}
+
+impl Archive<'_> {
+    /// A file, which must not be there yet, with what `fill` puts into it: whole, or not there. The
+    /// bytes of all values.
+    pub(super) fn make(
+        path: &Path,
+        fill: impl FnOnce(&mut Archive<'_>) -> Result<(), Failure>,
+    ) -> Result<u64, Failure> {
+        let new = path.with_extension("partial");
+        let failed = |error| Failure::local(format!("cannot write {}", path.display()), error);
+        if path.exists() {
+            return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let file = File::create(&new).map_err(failed)?;
+        let to = BufWriter::new(&file);
+        let mut archive = Archive { to, sums: blake3::Hasher::new(), count: 0, bytes: 0 };
+        let written = archive.write(MAGIC).and_then(|()| fill(&mut archive));
+        written.and_then(|()| archive.end()).inspect_err(|_| {
+            // What is left of it is of no use, and says so by its name.
+            let _ = fs::remove_file(&new);
+        })?;
+        let bytes = archive.bytes;
+        drop(archive);
+        file.sync_all().and_then(|()| fs::rename(&new, path)).map_err(failed)?;
+        Ok(bytes)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = self.to.write_all(bytes);
+        written.map_err(|error| Failure::local("cannot write the values", error))
+    }
+
+    /// Puts a value into it, whose bytes `next` gives part by part; more than its length is left
+    /// aside.
+    pub(super) fn value(
+        &mut self,
+        value: &StateInfo,
+        mut next: impl FnMut() -> Result<Vec<u8>, Failure>,
+    ) -> Result<(), Failure> {
         let head = serde_json::to_vec(value)
             .map_err(|error| Failure::local("cannot write a head", error))?;
         let mut sum = blake3::Hasher::new();
         sum.update(&head);
-        to.write_all(&(head.len() as u32).to_le_bytes()).map_err(failed)?;
-        to.write_all(&head).map_err(failed)?;
-        let mut body = response.into_body().into_reader();
+        self.write(&(head.len() as u32).to_le_bytes())?;
+        self.write(&head)?;
         let mut left = value.len;
         while left > 0 {
-            let read = part(&mut body, PART_BYTES.min(left as usize))?;
-            if read.is_empty() {
+            let part = next()?;
+            if part.is_empty() {
                 let what = format!("the value {} ended early; try again", value.key);
                 return Err(Failure::new(Code::Lost, what));
             }
-            sum.update(&read);
-            to.write_all(&read).map_err(failed)?;
-            left -= read.len() as u64;
-            bytes += read.len() as u64;
-            bar.set_position(bytes);
+            let part = &part[..part.len().min(left as usize)];
+            sum.update(part);
+            self.write(part)?;
+            left -= part.len() as u64;
+            self.bytes += part.len() as u64;
         }
         let sum = sum.finalize();
-        sums.update(sum.as_bytes());
-        to.write_all(sum.as_bytes()).map_err(failed)?;
+        self.sums.update(sum.as_bytes());
+        self.count += 1;
+        self.write(sum.as_bytes())
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        let (count, sum) = (self.count.to_le_bytes(), self.sums.finalize());
+        self.write(&0_u32.to_le_bytes())?;
+        self.write(&count)?;
+        self.write(sum.as_bytes())?;
+        self.to.flush().map_err(|error| Failure::local("cannot write the values", error))
+    }
+}
+
+fn fill(archive: &mut Archive<'_>, client: &Client, values: &[&StateInfo]) -> Result<(), Failure> {
+    let bar = progress(values.iter().map(|value| value.len).sum());
+    for value in values {
+        let query = format!("?version={}", escaped(&value.version));
+        let response = client.send(Method::GET, &(path(&value.key) + &query), &[], &[])?;
+        let mut body = response.into_body().into_reader();
+        archive.value(value, || {
+            let read = part(&mut body, PART_BYTES)?;
+            bar.inc(read.len() as u64);
+            Ok(read)
+        })?;
     }
     bar.finish_and_clear();
-    to.write_all(&0_u32.to_le_bytes()).map_err(failed)?;
-    to.write_all(&(values.len() as u64).to_le_bytes()).map_err(failed)?;
-    to.write_all(sums.finalize().as_bytes()).map_err(failed)?;
-    to.flush().map_err(failed)?;
-    Ok(bytes)
+    Ok(())
 }
 
 /// A file of values, read from its beginning.

@@ -51,7 +51,7 @@ use timers::Timers;
 
 pub use config::{PeersConfig, StateBounds, StatesConfig, StatesError};
 pub use counts::{DiskCount, GROUP_SIZES, KINDS, TenantCount};
-pub use disk::{Damage, DiskError, STATE_FILE};
+pub use disk::{Damage, DiskError, STATE_FILE, Salvage, Salvaged, salvage};
 pub use outside::{Change, Outside, OutsideError, Precondition, Reading, WRITE_BYTES};
 
 /// What is called with the end of a request, once, from whatever thread it comes to.

@@ -143,11 +143,7 @@ fn write_once(
     memory: &GuestMemory,
     range: Range,
 ) -> Result<Copied, Refused> {
-    let copied = value.write_with(task, range.offset, range.len as usize, |at, piece| {
-        // The range was checked, and stays while this call is in the host.
-        let _ = memory.read(range.ptr + at as u32, piece);
-    })?;
-    Ok(copied)
+    Ok(value.write_with(task, range.offset, range.len as usize, pieces(memory, range))?)
 }
 
 fn merge_once(
@@ -156,8 +152,13 @@ fn merge_once(
     memory: &GuestMemory,
     range: Range,
 ) -> Result<Copied, Refused> {
-    let copied = value.merge_with(task, range.offset, range.len as usize, |at, piece| {
+    Ok(value.merge_with(task, range.offset, range.len as usize, pieces(memory, range))?)
+}
+
+/// Copies pieces of the range out of the guest's memory.
+fn pieces(memory: &GuestMemory, range: Range) -> impl FnMut(usize, &mut [u8]) {
+    move |at, piece| {
+        // The range was checked, and stays while this call is in the host.
         let _ = memory.read(range.ptr + at as u32, piece);
-    })?;
-    Ok(copied)
+    }
 }

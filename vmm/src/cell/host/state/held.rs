@@ -12,6 +12,7 @@ use faaslet_tier::{MapId, Task, Tier, Value, Wake};
 
 use super::error::Refused;
 use super::locks::Locks;
+use super::pull::Ahead;
 use crate::cell::exchange::Exchange;
 use crate::cell::local::{Ask, LocalTier};
 
@@ -38,6 +39,7 @@ pub(crate) struct Held {
     pub(super) word: Option<(Arc<Value>, u64)>,
     /// Requests to owners so far.
     pub(super) asked: u64,
+    pub(super) ahead: Ahead,
 }
 
 /// An open value.
@@ -88,6 +90,7 @@ impl Held {
             turn: None,
             word: None,
             asked: 0,
+            ahead: Ahead::default(),
         }
     }
 

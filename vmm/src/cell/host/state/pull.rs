@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use faaslet_abi::Status;
 use faaslet_snapshot::guest::GuestMemory;
 use faaslet_state::message::{Body, PullRange, Reply};
 use faaslet_state::{CHUNK_BYTES, Version};
@@ -11,6 +12,33 @@ use super::Done;
 use super::error::Refused;
 use super::held::{Held, Opened};
 use crate::cell::local::Count;
+
+/// Most chunks that are pulled ahead of sequential access.
+const MAX_AHEAD_CHUNKS: u64 = 16;
+
+/// Where sequential access to absent chunks of a value goes on, and how far ahead it is pulled.
+#[derive(Default)]
+pub(super) struct Ahead {
+    value: Option<Arc<Value>>,
+    next: u64,
+    chunks: u64,
+}
+
+impl Ahead {
+    /// How many bytes more to pull than those that are asked for: twice as many each time that
+    /// access goes on where it was, none when it does not.
+    fn of(&mut self, value: &Arc<Value>, offset: u64, len: u64) -> u64 {
+        let last = offset.saturating_add(len).saturating_sub(1) / CHUNK_BYTES;
+        let same = self.value.as_ref().is_some_and(|known| Arc::ptr_eq(known, value));
+        let goes_on = same && (offset / CHUNK_BYTES..=last).contains(&self.next);
+        self.chunks = if goes_on { (2 * self.chunks).clamp(1, MAX_AHEAD_CHUNKS) } else { 0 };
+        self.next = last + 1 + self.chunks;
+        if !same {
+            self.value = Some(Arc::clone(value));
+        }
+        self.chunks * CHUNK_BYTES
+    }
+}
 
 pub(super) async fn pull(
     held: &mut Held,
@@ -28,7 +56,8 @@ pub(super) async fn pull(
 }
 
 impl Held {
-    /// Brings absent chunks of a range; others may evict them again.
+    /// Brings absent chunks of a range, and some behind it where access is sequential; others may
+    /// evict them again.
     pub(super) async fn bring(
         &mut self,
         opened: &Opened,
@@ -41,7 +70,11 @@ impl Held {
         }
         let at = opened.version.as_ref().map(|version| version.version);
         self.take_turn(value).await?;
-        let brought = self.pull_missing(value, offset, len, at).await;
+        let ahead = self.ahead.of(value, offset, len);
+        let mut brought = self.pull_missing(value, offset, len.saturating_add(ahead), at).await;
+        if let (Err(Refused::Status(Status::NoRoom, _)), true) = (&brought, ahead > 0) {
+            brought = self.pull_missing(value, offset, len, at).await;
+        }
         self.leave_turn();
         brought
     }

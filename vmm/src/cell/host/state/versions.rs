@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use faaslet_snapshot::guest::GuestMemory;
 use faaslet_state::message::{Body, Reply, SessionId, Stat};
+use faaslet_tier::{Tier, Tracker, Value};
 
 use super::error::Refused;
 use super::held::{Held, OpenVersion, Opened};
@@ -11,6 +12,8 @@ use super::open::{version, version_bytes};
 use super::{Done, check, put};
 
 const VERSION_BYTES: usize = 16;
+/// Memory that one opened version may take on this host.
+const BUDGET_BYTES: u64 = 64 << 20;
 
 pub(super) async fn open(
     held: &mut Held,
@@ -30,8 +33,8 @@ pub(super) async fn open(
 }
 
 /// The version as a value of its own, in a tier of its own.
-fn opened(held: &Held, value: &Arc<faaslet_tier::Value>, stat: &Stat) -> Result<Opened, Refused> {
-    let tier = crate::cell::local::LocalTier::tier_of_version();
+fn opened(held: &Held, value: &Arc<Value>, stat: &Stat) -> Result<Opened, Refused> {
+    let tier = Tier::new(BUDGET_BYTES, Tracker::comparing());
     let (frozen, _) = tier.value(value.key(), stat)?;
     let version = OpenVersion::new(held, value.key().clone(), stat.version, tier);
     Ok(Opened { value: frozen, version: Some(Arc::new(version)) })

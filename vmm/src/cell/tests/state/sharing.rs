@@ -1,6 +1,10 @@
 //! Values shared by Faaslets of one tenant on one host, and by cells through their owner.
 
+use faaslet_abi::Status;
+use faaslet_state::Rule;
+
 use super::{Arg, Cell, Loss, Script, states};
+use crate::monitor::state::KINDS;
 
 const SHARED: i64 = 1;
 
@@ -126,4 +130,73 @@ fn two_workers_that_open_and_push_a_value_at_the_same_time_come_in_any_order() {
     let expected = [1, 9, 17, 25, 33, 41].map(|byte| [byte; 8]).concat();
     assert_eq!(other.run(0, &script).bytes(bytes), expected);
     cell.assert_clean();
+}
+
+#[test]
+fn what_is_here_is_opened_without_asking_and_its_deletion_elsewhere_is_told_at_the_next_contact() {
+    let states = states();
+    let (mut one, mut two) = (Cell::new(&states, "t", 1), Cell::new(&states, "t", 1));
+    let mut script = Script::default();
+    let value = script.open("shared");
+    script.write(value, 0, b"12345678");
+    script.push(value);
+    one.run(0, &script);
+    let mut script = Script::default();
+    script.open("shared");
+    let key = script.data(b"shared");
+    let deleted = script.step("delete", &[key.at.into(), key.len.into()]);
+    assert_eq!(two.run(0, &script).result(deleted), 0);
+
+    let asked = || states.tenant_counts()[0].1.requests.iter().sum::<u64>();
+    let before = asked();
+    let mut script = Script::default();
+    let value = script.open("shared");
+    let (read, bytes) = script.read(value, 0, 8);
+    let did = one.run(0, &script);
+    assert_eq!((did.result(read), asked()), (8, before), "from memory, as it was here");
+    assert_eq!(&did.bytes(bytes), b"12345678");
+
+    let mut script = Script::default();
+    let value = script.open("shared");
+    let pulled = script.pull(value);
+    let did = one.run(0, &script);
+    assert_eq!(did.result(pulled), Status::NotFound as i64, "the first contact tells");
+    let mut script = Script::default();
+    let value = script.open("shared");
+    let (read, _) = script.read(value, 0, 8);
+    let did = one.run(0, &script);
+    assert!(did.result(value) > 0 && did.result(read) == 0, "then it is made anew, empty");
+    one.assert_clean();
+}
+
+#[test]
+fn sequential_reads_are_pulled_ahead_and_others_are_not() {
+    const CHUNK: i64 = 64 << 10;
+    let states = states();
+    let (mut one, mut two) = (Cell::new(&states, "t", 1), Cell::new(&states, "t", 1));
+    let mut script = Script::default();
+    for key in ["straight", "across"] {
+        let value = script.open_as(key, Rule::Replace, 4 << 20);
+        for chunk in 0..32 {
+            script.write(value, chunk * CHUNK, b"something");
+        }
+        script.push(value);
+    }
+    one.run(0, &script);
+    let pull = KINDS.iter().position(|kind| *kind == "pull").unwrap();
+    let pulls = || states.tenant_counts()[0].1.requests[pull];
+    let mut read = |key: &str, chunks: &[i64]| {
+        let before = pulls();
+        let mut script = Script::default();
+        let value = script.open_as(key, Rule::Replace, 4 << 20);
+        let reads: Vec<_> =
+            chunks.iter().map(|chunk| script.read(value, chunk * CHUNK, 9)).collect();
+        let did = two.run(0, &script);
+        assert!(reads.iter().all(|(_, bytes)| &did.bytes(*bytes)[..9] == b"something"));
+        pulls() - before
+    };
+    let straight: Vec<i64> = (0..32).collect();
+    assert!(read("straight", &straight) <= 8);
+    let across: Vec<i64> = (0..16).map(|chunk| chunk * 2).collect();
+    assert_eq!(read("across", &across), 16, "one for each, and nothing ahead");
 }

@@ -16,10 +16,12 @@
 //! whole: what is left of it could be older than what was acknowledged. What was wrong before it
 //! came to redb's pages, the checksum of each record tells (over its key too), and the digest of all
 //! of its chunks that a head has with it: such a value is put aside in `damaged`, reported by name,
-//! and lost to its users until it is deleted or made anew.
+//! and lost to its users until it is deleted or made anew. What is whole of a file that was refused,
+//! [`salvage`] reads.
 
 mod open;
 mod record;
+mod salvage;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -37,6 +39,7 @@ use record::{
     Digest, chunk_key, decode_head, done_key, encode_chunk, encode_done, encode_head, fold,
     head_key,
 };
+pub use salvage::{Salvage, Salvaged, salvage};
 
 /// The version of the layout that this release reads and writes.
 pub const FORMAT: u64 = 1;
@@ -44,6 +47,8 @@ pub const FORMAT: u64 = 1;
 pub const STATE_FILE: &str = "state.redb";
 /// Changes are refused when less is free on the disk, so that records can always be removed.
 const MIN_FREE_BYTES: u64 = 4 << 20;
+/// So much must have been removed for the file to be made smaller, where the disk is full.
+const REMOVED_WORTH_BYTES: u64 = 1 << 20;
 /// What redb keeps of the file in memory; all values are there in another form.
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -59,10 +64,15 @@ const DAMAGED: Bytes<'_> = TableDefinition::new("damaged");
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// No room.
-    #[error("the disk of {path} is full: free some, or delete values")]
+    #[error(
+        "the disk of {path} is full: expected at least {MIN_FREE_BYTES} bytes free; found {free}: \
+         free some, or delete values"
+    )]
     Full {
         /// The file.
         path: PathBuf,
+        /// Bytes that are free.
+        free: u64,
     },
     /// Another layout.
     #[error(
@@ -76,8 +86,9 @@ pub enum DiskError {
     },
     /// The database itself cannot be read.
     #[error(
-        "{path} cannot be read as a database of state: {why}; move it away and import a backup \
-         with `faaslet state import`"
+        "{path} cannot be read as a database of state: {why}; nothing of it is served: \
+         `faaslet state check` tells what is whole, `faaslet state salvage FOLDER --move-aside` \
+         writes that to files and lets the monitor start without it"
     )]
     Damaged {
         /// The file.
@@ -93,6 +104,9 @@ pub(super) struct Disk {
     path: PathBuf,
     /// Invariant: `None` only after a failed write, until it could be opened again.
     database: Option<Database>,
+    /// Bytes that were removed since the file was last made as small as it can be. What was
+    /// removed before the start counts as enough.
+    removed_bytes: u64,
 }
 
 pub(super) fn builder() -> Builder {
@@ -112,18 +126,41 @@ impl Disk {
         mut batches: impl Iterator<Item = &'b Batch> + Clone,
     ) -> Result<(), DiskError> {
         self.reopen()?;
-        let free = rustix::fs::statvfs(&self.path)
-            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
         // Deleting must be possible on a disk that is full.
-        if free < MIN_FREE_BYTES && batches.clone().any(grows) {
-            return Err(DiskError::Full { path: self.path.clone() });
+        if batches.clone().any(grows) {
+            self.make_room()?;
         }
-        let stored = self.transact(|write| batches.try_for_each(|batch| put_all(write, batch)));
+        let mut removed_bytes = 0;
+        let stored = self.transact(|write| {
+            batches.try_for_each(|batch| put_all(write, batch, &mut removed_bytes))
+        });
+        self.removed_bytes += removed_bytes;
         if stored.is_err() {
             // A database that met an I/O error answers nothing until it is opened anew.
             self.database = None;
         }
         stored
+    }
+
+    /// Where the disk is full, gives back to it what was removed from the file.
+    fn make_room(&mut self) -> Result<(), DiskError> {
+        if free_bytes(&self.path) >= MIN_FREE_BYTES {
+            return Ok(());
+        }
+        if self.removed_bytes >= REMOVED_WORTH_BYTES
+            && let Some(database) = &mut self.database
+        {
+            self.removed_bytes = 0;
+            if let Err(error) = database.compact() {
+                tracing::warn!(%error, "the file of state was not made smaller");
+                self.database = None;
+                self.reopen()?;
+            }
+        }
+        match free_bytes(&self.path) {
+            free if free < MIN_FREE_BYTES => Err(DiskError::Full { path: self.path.clone(), free }),
+            _ => Ok(()),
+        }
     }
 
     fn reopen(&mut self) -> Result<(), DiskError> {
@@ -161,10 +198,17 @@ fn failed(path: &Path, error: &redb::Error) -> DiskError {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
             ) =>
         {
-            DiskError::Full { path }
+            let free = free_bytes(&path);
+            DiskError::Full { path, free }
         }
         error => DiskError::Damaged { path, why: error.to_string() },
     }
+}
+
+/// Bytes that are free on the disk of a file.
+fn free_bytes(path: &Path) -> u64 {
+    let disk = rustix::fs::statvfs(path);
+    disk.map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn grows(batch: &Batch) -> bool {
@@ -174,7 +218,11 @@ fn grows(batch: &Batch) -> bool {
 }
 
 /// Heads come before the chunks of a batch, and are written after them: with the digest of all.
-fn put_all(write: &WriteTransaction, batch: &[Record]) -> Result<(), redb::Error> {
+fn put_all(
+    write: &WriteTransaction,
+    batch: &[Record],
+    removed_bytes: &mut u64,
+) -> Result<(), redb::Error> {
     let mut digests: BTreeMap<&Id, Digest> = BTreeMap::new();
     for record in batch {
         match record {
@@ -187,8 +235,12 @@ fn put_all(write: &WriteTransaction, batch: &[Record]) -> Result<(), redb::Error
                 let key = chunk_key(id, *chunk);
                 let body =
                     stored.as_ref().map(|(version, bytes)| encode_chunk(&key, *version, bytes));
-                put(write, CHUNKS, &key, body.as_deref(), |body| fold(digest, body))?;
-                fold(digest, body.as_deref().unwrap_or_default());
+                let new = body.as_deref().unwrap_or_default();
+                put(write, CHUNKS, &key, body.as_deref(), |old| {
+                    *removed_bytes += old.len().saturating_sub(new.len()) as u64;
+                    fold(digest, old);
+                })?;
+                fold(digest, new);
             }
             Record::Done(id, session, done) => {
                 let key = done_key(id, *session);

@@ -16,7 +16,7 @@ use super::record::{
 };
 use super::{
     Bytes, CHUNKS, DAMAGED, DONE, Database, Disk, DiskError, EPOCHS, FORMAT, HEADS, META,
-    ReadableDatabase, RecordKey, WriteTransaction, builder, failed,
+    REMOVED_WORTH_BYTES, ReadableDatabase, RecordKey, WriteTransaction, builder, failed,
 };
 
 /// A record that is not what was stored.
@@ -64,7 +64,8 @@ impl Disk {
         owner: &mut Owner,
     ) -> Result<(Self, Vec<(u16, Epoch)>, Vec<Damage>), DiskError> {
         let failed = |error: redb::Error| failed(path, &error);
-        let disk = Self { path: path.to_owned(), database: Some(database) };
+        let removed_bytes = REMOVED_WORTH_BYTES;
+        let disk = Self { path: path.to_owned(), database: Some(database), removed_bytes };
         disk.transact(make_tables)?;
         let read = disk.read().map_err(failed)?;
         let format = format_of(&read).map_err(failed)?;
@@ -108,7 +109,7 @@ fn make_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn format_of(read: &ReadTransaction) -> Result<u64, redb::Error> {
+pub(super) fn format_of(read: &ReadTransaction) -> Result<u64, redb::Error> {
     Ok(read.open_table(META)?.get("format")?.map_or(0, |format| format.value()))
 }
 

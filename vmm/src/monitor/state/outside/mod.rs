@@ -19,7 +19,7 @@ use faaslet_state::message::{Body, MAX_LISTED, Reply, SessionId, Stamp, Stat, Ve
 use faaslet_state::owner::MAX_WATCH;
 use faaslet_state::payload::names;
 use faaslet_state::{CHUNK_BYTES, Version};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::super::lock::lock;
 use super::{StateSession, States};
@@ -35,6 +35,9 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// Watches of one tenant on a host that wait at the same time.
 const MAX_WATCHES: usize = 1024;
 
+/// Answers of one tenant on a host that are gathered at the same time.
+const MAX_READS: usize = 16;
+
 /// Sessions of the monitor itself, by tenant.
 pub(super) type Outsides = Mutex<HashMap<String, Outside>>;
 
@@ -44,6 +47,8 @@ pub struct Outside {
     session: StateSession,
     /// Turns of those who wait for a change.
     watches: Arc<Semaphore>,
+    /// Turns of those who gather what they read.
+    reads: Arc<Semaphore>,
 }
 
 impl States {
@@ -53,8 +58,9 @@ impl States {
         if let Some(known) = outsides.get(tenant) {
             return known.clone();
         }
-        let (session, watches) = (self.begin(tenant), Arc::new(Semaphore::new(MAX_WATCHES)));
-        let outside = Outside { session, watches };
+        let [watches, reads] =
+            [MAX_WATCHES, MAX_READS].map(|turns| Arc::new(Semaphore::new(turns)));
+        let outside = Outside { session: self.begin(tenant), watches, reads };
         outsides.insert(tenant.to_owned(), outside.clone());
         outside
     }
@@ -138,6 +144,14 @@ impl Outside {
                 return Ok(stat);
             }
         }
+    }
+
+    /// A turn to gather an answer in memory, which others wait for.
+    ///
+    /// # Errors
+    /// `Ended`.
+    pub async fn turn_to_read(&self) -> Result<SemaphorePermit<'_>, OutsideError> {
+        self.reads.acquire().await.map_err(|_| OutsideError::Ended)
     }
 
     /// The versions that are there, newest first.

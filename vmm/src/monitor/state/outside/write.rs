@@ -148,6 +148,30 @@ impl Outside {
         }
     }
 
+    /// Appends, to a value that is made if it is not there and a spec is given.
+    ///
+    /// # Errors
+    /// See [`OutsideError`].
+    pub async fn append_or_make(
+        &self,
+        key: &str,
+        bytes: Bytes,
+        spec: Option<Spec>,
+    ) -> Result<(u64, Version, u64), OutsideError> {
+        match (self.append(key, bytes.clone()).await, spec) {
+            (
+                Err(OutsideError::Session {
+                    error: SessionError::Refused(Failure::NotFound), ..
+                }),
+                Some(spec),
+            ) => {
+                self.make(key, spec).await?;
+                self.append(key, bytes).await
+            }
+            (appended, _) => appended,
+        }
+    }
+
     /// Makes a value, or takes it as it is when it has the same spec.
     ///
     /// # Errors
