@@ -40,6 +40,13 @@ const GOALS: &[(&str, &[Bound])] = &[
     ("state.lock.local", &[AtMost(50.0)]),
     ("state.map.1mib", &[AtMost(5.0)]),
     ("state.load.mapped", &[RatioAtMost(1.05)]),
+    ("state.push.find", &[AtMost(60.0)]),
+    ("state.remote.push", &[RatioAtMost(1.5)]),
+    ("state.remote.pull", &[RatioAtMost(1.5)]),
+    ("state.remote.push.guest", &[RatioAtMost(2.0)]),
+    ("state.remote.pull.guest", &[RatioAtMost(2.0)]),
+    ("state.remote.stat.rate", &[AtLeast(250_000.0)]),
+    ("state.durable.64.rate", &[RatioAtLeast(10.0)]),
 ];
 
 /// Names of the rows that have a goal.

@@ -1,6 +1,7 @@
 //! A monitor in a process of its own, and `cold`: how long until it answers, and what it takes up
 //! while it waits.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -45,16 +46,16 @@ impl Monitor {
     }
 
     /// The same, with more flags.
-    pub(crate) fn up_with(dir: &Path, flags: &[&str]) -> Result<Self> {
-        Self::start(dir, "warn", Stdio::inherit(), flags)
+    pub(crate) fn up_with(dir: &Path, flags: &[impl AsRef<OsStr>]) -> Result<Self> {
+        Self::start(dir, flags, "warn", Stdio::inherit())
     }
 
     /// The same, with what it logs as JSON in a file.
     pub(crate) fn up_logging(dir: &Path, filter: &str, log: &Path) -> Result<Self> {
-        Self::start(dir, filter, File::create(log)?.into(), &[])
+        Self::start(dir, &[""; 0], filter, File::create(log)?.into())
     }
 
-    fn start(dir: &Path, filter: &str, log: Stdio, flags: &[&str]) -> Result<Self> {
+    fn start(dir: &Path, flags: &[impl AsRef<OsStr>], filter: &str, log: Stdio) -> Result<Self> {
         let mut child = command(dir)?
             .args(["up", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--json"])
             .args(["--log", filter, "--log-json"])

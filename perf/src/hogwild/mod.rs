@@ -51,7 +51,7 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
     let plain = plain::train(&mails);
     book.put("hogwild.plain.accuracy", plain.accuracy * 100.0, "%");
     book.put("hogwild.plain.time", plain.seconds() * 1000.0, "ms");
-    let redis = server::Server::start()?;
+    let redis = server::Trainer::start()?;
     let ours = ours::Host::start(&mails)?;
     for workers in WORKERS {
         for way in [server::Way::Whole, server::Way::Ranges] {

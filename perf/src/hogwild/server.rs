@@ -2,21 +2,18 @@
 //! and a process for each worker, this program again.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use redis::{Connection, cmd};
-use tempfile::TempDir;
 
 use super::mails::{Mails, examples};
 use super::worker::{self, Job};
 use super::{EPOCHS, Training, plain};
 use crate::machine::Memory;
+use crate::redis_server::{RedisServer, Socket};
 
-/// How long the server may take to begin.
-const START_LIMIT: Duration = Duration::from_secs(10);
 /// The key of the weights.
 pub(super) const WEIGHTS: &str = "weights";
 
@@ -35,42 +32,18 @@ impl Way {
     }
 }
 
-/// A server; ended when it is dropped.
-pub(super) struct Server {
-    child: Child,
-    socket: PathBuf,
-    _folder: TempDir,
+/// The training on a server.
+pub(super) struct Trainer {
+    server: RedisServer,
 }
 
-impl Server {
+impl Trainer {
     pub(super) fn start() -> Result<Self> {
-        let folder = TempDir::new()?;
-        let socket = folder.path().join("redis.sock");
-        let child = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no"])
-            .arg("--unixsocket")
-            .arg(&socket)
-            .arg("--dir")
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .context("cannot start redis-server; type: apt-get install -y redis-server")?;
-        let server = Self { child, socket, _folder: folder };
-        let begun = Instant::now();
-        while server.connect().is_err() {
-            ensure!(begun.elapsed() < START_LIMIT, "redis-server did not listen");
-            std::thread::yield_now();
-        }
-        Ok(server)
-    }
-
-    fn connect(&self) -> Result<Connection> {
-        worker::connect(&self.socket)
+        Ok(Self { server: RedisServer::start(&[])? })
     }
 
     pub(super) fn train(&self, mails: &Mails, workers: u32, way: Way) -> Result<Training> {
-        let mut connection = self.connect()?;
+        let mut connection = self.server.connect(Socket::Unix)?;
         let zeros = vec![0_u8; hogwild_model::FEATURES * size_of::<f32>()];
         cmd("SET").arg(WEIGHTS).arg(zeros).exec(&mut connection)?;
         let mut started = self.workers(mails, workers, way)?;
@@ -85,7 +58,7 @@ impl Server {
         }
         let bytes = traffic(&mut connection)? - before;
         let memory_mib =
-            (started.pss_kib()? + Memory::of(self.child.id())?.pss_kib) as f64 / 1024.0;
+            (started.pss_kib()? + Memory::of(self.server.pid())?.pss_kib) as f64 / 1024.0;
         started.end()?;
         let weights: Vec<u8> = cmd("GET").arg(WEIGHTS).query(&mut connection)?;
         let accuracy = plain::judge(&worker::decoded(&weights), &examples(&mails.test));
@@ -99,20 +72,13 @@ impl Server {
         for worker in 0..workers {
             let part = batches.iter().skip(worker as usize).step_by(workers as usize);
             let job = Job {
-                socket: self.socket.clone(),
+                socket: self.server.socket(),
                 ranges: way == Way::Ranges,
                 batches: part.cloned().collect(),
             };
             started.start(&job)?;
         }
         Ok(started)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -3,16 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 
 use anyhow::{Context, Result, ensure};
 use hogwild_model::{Weights, learn, rate};
-use redis::{Client, Connection, ConnectionAddr, IntoConnectionInfo, cmd, pipe};
+use redis::{Connection, cmd, pipe};
 use serde::{Deserialize, Serialize};
 
 use super::mails::Example;
 use super::server::WEIGHTS;
+use crate::redis_server;
 
 /// First argument of such a process.
 pub(crate) const ROLE: &str = "__redis-worker";
@@ -45,16 +46,11 @@ impl Weights for Local {
     }
 }
 
-pub(super) fn connect(socket: &Path) -> Result<Connection> {
-    let address = ConnectionAddr::Unix(socket.to_owned());
-    Ok(Client::open(address.into_connection_info()?)?.get_connection()?)
-}
-
 /// Runs a worker until its standard input ends.
 pub(crate) fn main() -> Result<()> {
     let mut lines = std::io::stdin().lines();
     let job: Job = serde_json::from_str(&lines.next().context("expected a job")??)?;
-    let mut connection = connect(&job.socket)?;
+    let mut connection = redis_server::connect_unix(&job.socket)?;
     let mut out = std::io::stdout();
     for line in lines {
         let (examples, loss) = job.epoch(&mut connection, line?.trim().parse()?)?;

@@ -1,9 +1,7 @@
 //! Sixty-four Faaslets count in one value, by every way that promises to be exact.
 
-use faaslet_tests::{Monitor, Site, built};
+use faaslet_tests::{Hosts, Monitor, Site, built};
 use serde_json::json;
-
-use faaslet_tests::Hosts;
 
 const FAASLETS: usize = 64;
 

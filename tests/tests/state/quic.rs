@@ -5,9 +5,7 @@ use std::time::Duration;
 use faaslet_net::client::{
     BlockingClient, Client, Condition, PutOptions, Spec, StateError, StateFailure, StateVersion,
 };
-use faaslet_tests::{Monitor, Site};
-
-use faaslet_tests::Hosts;
+use faaslet_tests::{Hosts, Monitor, Site};
 
 const LONG: Duration = Duration::from_secs(60);
 

@@ -1,0 +1,35 @@
+;; Takes the lock of a value on its host, adds one to the number that it holds, and gives it back,
+;; until that number is as high as it is to be. Input: a word that is not used, how high. Output:
+;; how often it added one.
+(module
+  (import "faaslet_v1" "input_read" (func $in (param i32 i32 i32) (result i32)))
+  (import "faaslet_v1" "output_set" (func $out (param i32 i32) (result i32)))
+  (import "faaslet_v1" "state_open" (func $open (param i32 i32 i32) (result i32)))
+  (import "faaslet_v1" "state_resize" (func $resize (param i32 i64) (result i32)))
+  (import "faaslet_v1" "state_lock" (func $lock (param i32 i32 i64) (result i32)))
+  (import "faaslet_v1" "state_unlock" (func $unlock (param i32 i32) (result i32)))
+  (import "faaslet_v1" "state_map" (func $map (param i32 i64 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "value")
+  (data (i32.const 128) "\00\00\10\00\00\00\00\00\04\00")
+  (func $check (param i32) (if (i32.lt_s (local.get 0) (i32.const 0)) (then unreachable)))
+  (func (export "faaslet_main") (result i32)
+    (local $value i32) (local $at i32) (local $goal i32) (local $own i32) (local $there i32)
+    (drop (call $in (i32.const 0) (i32.const 0) (i32.const 8)))
+    (local.set $goal (i32.load (i32.const 4)))
+    (call $check (local.tee $value (call $open (i32.const 64) (i32.const 5) (i32.const 128))))
+    (call $check (call $resize (local.get $value) (i64.const 8)))
+    (call $check (call $map (local.get $value) (i64.const 0) (i32.const 8) (i32.const 1)
+      (i32.const 8)))
+    (local.set $at (i32.load (i32.const 8)))
+    (loop $more
+      (call $check (call $lock (local.get $value) (i32.const 1) (i64.const -1)))
+      (local.set $there (i32.load (local.get $at)))
+      (if (i32.lt_u (local.get $there) (local.get $goal)) (then
+        (i32.store (local.get $at) (i32.add (local.get $there) (i32.const 1)))
+        (local.set $own (i32.add (local.get $own) (i32.const 1)))))
+      (call $check (call $unlock (local.get $value) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $there) (local.get $goal))))
+    (i32.store (i32.const 16) (local.get $own))
+    (drop (call $out (i32.const 16) (i32.const 4)))
+    (i32.const 0)))
