@@ -21,6 +21,7 @@ mod output;
 mod parse;
 mod peers;
 mod run;
+mod runtime;
 mod state;
 mod tenant;
 mod up;
@@ -71,6 +72,9 @@ enum Command {
     /// Tenants, their tokens and folders, for the operator
     #[command(subcommand)]
     Tenant(tenant::Tenant),
+    /// Runtimes of languages, for the operator
+    #[command(subcommand)]
+    Runtime(runtime::Runtime),
     /// List the images of your functions
     Images(At<Plain>),
     /// Images: look at them, copy them
@@ -150,6 +154,7 @@ fn run(command: Command, mut context: Context) -> Result<ExitCode, Failure> {
         Command::Rollback(at) => at.into_command(target).run(&context)?,
         Command::Env(at) => at.into_command(target).run(&context)?,
         Command::Tenant(tenant) => tenant.run(context)?,
+        Command::Runtime(runtime) => runtime.run(context)?,
         Command::Images(at) => {
             let Plain {} = at.into_command(target);
             images::list(&context, Right::Tenant)?;

@@ -44,6 +44,9 @@ pub enum LoadError {
         /// Why.
         error: OpenError,
     },
+    /// The image's file, or that of its base.
+    #[error(transparent)]
+    Rest(#[from] super::bases::RestError),
     /// A folder. Callers are not told where it is on the host; the monitor's log says so.
     #[error(
         "a folder that was granted cannot be opened; the operator finds why in the monitor's log"
@@ -164,19 +167,23 @@ async fn give(
 }
 
 /// What a cell needs of a version, opened.
-struct Parts {
+pub(super) struct Parts {
     artefact: File,
     module: File,
     /// Plan and image head.
     blob: File,
-    plan_bytes: usize,
+    pub(super) plan_bytes: usize,
     image: Option<Arc<Image>>,
     settings: SettingsHead,
     folders: Vec<OwnedFd>,
 }
 
 impl Parts {
-    fn open(monitor: &Monitor, deployed: &Deployed, code: &Code) -> Result<Self, LoadError> {
+    pub(super) fn open(
+        monitor: &Monitor,
+        deployed: &Deployed,
+        code: &Code,
+    ) -> Result<Self, LoadError> {
         let deployment = deployed.deployment();
         let open =
             |kind, hash| monitor.store.open_blob_checked(kind, hash).map_err(StoreError::from);
@@ -188,7 +195,7 @@ impl Parts {
         Ok(Self {
             artefact: open(BlobKind::Artefact, code.artefact)?,
             module: open(BlobKind::Module, deployment.module)?,
-            blob: blob(&[&plan, head])?,
+            blob: memory_file(&[&plan, head])?,
             plan_bytes: plan.len(),
             image,
             settings,
@@ -197,9 +204,15 @@ impl Parts {
     }
 
     fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let mut fds = self.code_and_image();
+        fds.extend(self.folders.iter().map(AsFd::as_fd));
+        fds
+    }
+
+    /// Artefact, module, blob, and the image's memory.
+    pub(super) fn code_and_image(&self) -> Vec<BorrowedFd<'_>> {
         let mut fds = vec![self.artefact.as_fd(), self.module.as_fd(), self.blob.as_fd()];
         fds.extend(self.image.as_ref().map(|image| image.memory().fd()));
-        fds.extend(self.folders.iter().map(AsFd::as_fd));
         fds
     }
 }
@@ -211,15 +224,15 @@ fn image(monitor: &Monitor, deployed: &Deployed) -> Result<Option<Arc<Image>>, L
     if let Some(image) = kept.as_ref() {
         return Ok(Some(Arc::clone(image)));
     }
-    let file = monitor.store.open_blob(BlobKind::Image, image.blob).map_err(StoreError::from)?;
+    let bytes = monitor.at_rest(image.blob, deployed.deployment().base.as_ref())?;
     let failed = |error| LoadError::Image { name: deployed.name().to_owned(), error };
-    let image = Arc::new(Image::open(&file).map_err(failed)?);
+    let image = Arc::new(Image::open(&*bytes).map_err(failed)?);
     *kept = Some(Arc::clone(&image));
     Ok(Some(image))
 }
 
 /// A memory file for what is too large for a message.
-fn blob(parts: &[&[u8]]) -> Result<File, LoadError> {
+pub(super) fn memory_file(parts: &[&[u8]]) -> Result<File, LoadError> {
     let options = MemfdOptions::default().close_on_exec(true);
     let memory = options.create("faaslet-function").map_err(std::io::Error::other)?;
     let mut file = memory.into_file();
@@ -236,10 +249,16 @@ pub(super) fn settings(
 ) -> Result<(SettingsHead, Vec<OwnedFd>), LoadError> {
     let env = monitor.environment(&deployed.function)?;
     let named = &deployed.deployment().folders;
-    let (heads, folders) = folders(monitor, &deployed.function.tenant, named)?;
+    let (mut heads, mut opened) = (Vec::new(), Vec::new());
+    if let Some(base) = &deployed.deployment().base {
+        (heads, opened) = folders(monitor, &base.function.tenant, &base.folders)?;
+    }
+    let (own, granted) = folders(monitor, &deployed.function.tenant, named)?;
+    heads.extend(own);
+    opened.extend(granted);
     let mut args = vec![deployed.name().to_owned()];
     args.extend(deployed.deployment().args.iter().cloned());
-    Ok((SettingsHead { args, env, folders: heads }, folders))
+    Ok((SettingsHead { args, env, folders: heads }, opened))
 }
 
 /// Folders that were granted to a tenant, by the names that a guest sees.

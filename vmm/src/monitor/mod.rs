@@ -11,6 +11,7 @@
 
 mod admin;
 mod bakes;
+mod bases;
 mod builders;
 mod caller;
 mod calling;
@@ -50,6 +51,7 @@ use tokio::sync::Notify;
 
 pub use admin::AdminError;
 pub use bakes::{Busy, Turn};
+pub use bases::{RUNTIMES, RestError};
 pub use caller::Reply;
 pub use calling::Calling;
 pub use calls::Incoming;
