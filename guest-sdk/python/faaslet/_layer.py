@@ -42,6 +42,13 @@ def read(path: str) -> bytes:
         raise FileNotFoundError(f"the function was deployed without a file {path!r}") from None
 
 
+def take(path: str) -> bytes:
+    """As `read`, and lets go of the file: used while the module is imported, it is not in the image."""
+    data = read(path)
+    del _files[posixpath.normpath(path)]
+    return data
+
+
 class Loader(importlib.abc.SourceLoader):
     """Loads one module."""
 

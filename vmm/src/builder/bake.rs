@@ -3,30 +3,19 @@
 //! The guest sees no clock and no entropy of this host while it initialises, so the same recipe
 //! gives the same image on any host.
 
-use std::cell::RefCell;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use faaslet_abi::Outcome;
-use faaslet_rewrite::{Hook, Plan, RewriteError, rewrite};
-use faaslet_snapshot::bytes::{Bytes, WASM_PAGE};
-use faaslet_snapshot::dirty::{Pagemap, Scanner};
-use faaslet_snapshot::image::{
-    Identity, ImageContents, ImageWriter, ModuleHash, RecipeId, WriteError,
-};
-use faaslet_snapshot::layout::Layout;
-use faaslet_snapshot::slot::Slot;
+use faaslet_rewrite::{Plan, RewriteError, rewrite};
+use faaslet_snapshot::bytes::WASM_PAGE;
+use faaslet_snapshot::image::{Identity, Image, ModuleHash, RecipeId, WriteError};
 use faaslet_wasi::{Config, Preopen};
 use serde::{Deserialize, Serialize};
-use wasmtime::{Engine, Module};
+use wasmtime::Engine;
 
-use crate::cell::image::{Capture, CaptureError, meta};
-use crate::cell::{
-    Call, Entry, Exchange, Faaslet, Function, Limits, MakeError, Mode, Source, Stage, linker,
-};
+use super::oven::Oven;
+use crate::cell::image::CaptureError;
+use crate::cell::{Limits, Mode, Source};
 use crate::control::FolderHead;
 use crate::engine::{ArtefactError, compile, load_bytes};
 
@@ -94,6 +83,9 @@ pub struct Recipe {
     pub warm: Vec<Vec<u8>>,
     /// Folders that it may open, by name and access; what is in them is no part of the recipe.
     pub folders: Vec<FolderHead>,
+    /// Id of the image that it is baked from; a bake of a module begins with nothing.
+    #[serde(default)]
+    pub base: Option<[u8; 32]>,
     /// Limits.
     pub limits: BakeLimits,
 }
@@ -119,6 +111,9 @@ impl Recipe {
                 hasher.update(&(item.len() as u64).to_le_bytes());
                 hasher.update(item);
             }
+        }
+        if let Some(base) = &self.base {
+            hasher.update(base);
         }
         *hasher.finalize().as_bytes()
     }
@@ -147,6 +142,9 @@ pub enum BakeError {
     /// It does not compile.
     #[error(transparent)]
     Artefact(#[from] ArtefactError),
+    /// The base's image has no function that takes more in, or what it took was refused.
+    #[error("expected the base to take what was deployed on it; {0}")]
+    Extend(String),
     /// Its initialisation trapped, ran out of time, or ended the program.
     #[error("expected the initialisation to return; {0}; try it with `faaslet run`")]
     Initialise(String),
@@ -217,8 +215,8 @@ pub fn bake_beside(
             module: ModuleHash::from_bytes(*blake3::hash(module).as_bytes()),
             abi_version: faaslet_abi::ABI_VERSION,
         };
-        let settings = settings(recipe, folders)?;
-        let oven = Oven::new(engine, (module, &compiled), &baked.plan, recipe, settings, identity)?;
+        let source = source(&baked.plan, recipe, None, settings(recipe, folders)?);
+        let oven = Oven::new(engine, source, (module, &compiled), recipe, identity)?;
         baked.image = Some(oven.image(&mut clock, &mut progress)?);
         baked.log = oven.log();
     }
@@ -227,7 +225,7 @@ pub fn bake_beside(
 }
 
 /// What the guest is given while it is baked: no environment, which changes without a new bake.
-fn settings(recipe: &Recipe, folders: Vec<Preopen>) -> Result<Config, BakeError> {
+pub(super) fn settings(recipe: &Recipe, folders: Vec<Preopen>) -> Result<Config, BakeError> {
     let mut args = vec![PROGRAM.to_owned()];
     args.extend(recipe.args.iter().cloned());
     Config::new(&args, &[], folders).map_err(|error| BakeError::Host(error.to_string()))
@@ -241,173 +239,36 @@ fn form_limits(recipe: &Recipe) -> faaslet_rewrite::Limits {
     faaslet_rewrite::Limits { memory_pages, ..default }
 }
 
+/// The function that is baked, from an image or from nothing.
+pub(super) fn source(
+    plan: &Plan,
+    recipe: &Recipe,
+    image: Option<Arc<Image>>,
+    settings: Config,
+) -> Source {
+    Source {
+        number: 0,
+        tenant: String::new(),
+        name: String::new(),
+        version: 0,
+        plan: plan.clone(),
+        original: None,
+        mode: if image.is_some() { Mode::Fork } else { Mode::Fresh },
+        image,
+        limits: recipe.limits.function,
+        settings: Arc::new(settings),
+    }
+}
+
+/// How long each step took.
 #[derive(Default)]
-struct Stopwatch(Vec<(Phase, Duration)>);
+pub(super) struct Stopwatch(pub(super) Vec<(Phase, Duration)>);
 
 impl Stopwatch {
-    fn time<T>(&mut self, phase: Phase, run: impl FnOnce() -> T) -> T {
+    pub(super) fn time<T>(&mut self, phase: Phase, run: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let result = run();
         self.0.push((phase, started.elapsed()));
         result
-    }
-}
-
-/// A function while it is baked.
-struct Oven<'a> {
-    function: Arc<Function>,
-    exchange: Exchange,
-    recipe: &'a Recipe,
-    /// As its author built it.
-    module: &'a [u8],
-    identity: Identity,
-    deadline: Instant,
-}
-
-impl<'a> Oven<'a> {
-    fn new(
-        engine: &Engine,
-        (original, module): (&'a [u8], &Module),
-        plan: &Plan,
-        recipe: &'a Recipe,
-        settings: Config,
-        identity: Identity,
-    ) -> Result<Self, BakeError> {
-        let host = |error: wasmtime::Error| BakeError::Host(format!("{error:#}"));
-        let source = Source {
-            number: 0,
-            tenant: String::new(),
-            name: String::new(),
-            version: 0,
-            plan: plan.clone(),
-            original: None,
-            image: None,
-            limits: recipe.limits.function,
-            mode: Mode::Fresh,
-            settings: Arc::new(settings),
-        };
-        let linker = linker(engine).map_err(host)?;
-        Ok(Self {
-            function: Arc::new(Function::new(source, module, &linker).map_err(host)?),
-            exchange: Exchange::default(),
-            recipe,
-            module: original,
-            identity,
-            deadline: Instant::now() + Duration::from_millis(recipe.limits.initialise_ms),
-        })
-    }
-
-    fn image(
-        &self,
-        clock: &mut Stopwatch,
-        progress: &mut impl FnMut(Phase),
-    ) -> Result<Vec<u8>, BakeError> {
-        progress(Phase::Initialise);
-        let (mut faaslet, capture) = clock.time(Phase::Initialise, || drive(self.initialise()))?;
-        progress(Phase::Warm);
-        clock.time(Phase::Warm, || drive(self.warm(&mut faaslet)))?;
-        progress(Phase::Image);
-        clock.time(Phase::Image, || self.take(&mut faaslet, &capture))
-    }
-
-    async fn initialise(&self) -> Result<(Faaslet, Capture), BakeError> {
-        let slot = Slot::reserve(&Layout::default()).map_err(|e| BakeError::Host(e.to_string()))?;
-        let stage = Stage::Bake {
-            secret: self.recipe.tenant_secret,
-            recipe: *self.identity.recipe.as_bytes(),
-        };
-        let made = Faaslet::unbooted(slot, &self.function, &self.exchange, &stage, self.deadline);
-        let mut faaslet =
-            made.await.map_err(|error| BakeError::Initialise(self.refused(&error)))?;
-        let (store, instance) = faaslet.parts();
-        let capture = Capture::begin(store, &instance, &self.function.plan);
-        let initialised = faaslet.initialise().await;
-        match initialised {
-            Ok(()) => Ok((faaslet, capture)),
-            Err(error) => {
-                let refused = self.refused(&MakeError::Wasm(error));
-                Err(BakeError::Initialise(refused + &faaslet.memory_note()))
-            }
-        }
-    }
-
-    fn refused(&self, error: &MakeError) -> String {
-        match error {
-            MakeError::Wasm(error) => {
-                self.function.set_original(self.module);
-                let answer = crate::cell::failure(&self.function, error);
-                String::from_utf8_lossy(&answer.body).into_owned()
-            }
-            error => error.to_string(),
-        }
-    }
-
-    /// Warm-up: calls of their own, so that caches are filled and the heap has grown.
-    async fn warm(&self, faaslet: &mut Faaslet) -> Result<(), BakeError> {
-        if self.function.plan.has(Hook::Warm) {
-            let entry = Entry::Export(faaslet_abi::export::WARM.to_owned());
-            self.warm_call(faaslet, 0, entry, Vec::new()).await?;
-        }
-        for (number, input) in self.recipe.warm.iter().enumerate() {
-            self.warm_call(faaslet, number + 1, Entry::Main, input.clone()).await?;
-        }
-        Ok(())
-    }
-
-    async fn warm_call(
-        &self,
-        faaslet: &mut Faaslet,
-        number: usize,
-        entry: Entry,
-        input: Vec<u8>,
-    ) -> Result<(), BakeError> {
-        let call = Call { entry, input, mode: Mode::Fresh, ..Call::making(self.deadline) };
-        let scanner = RefCell::new(Scanner::new(Arc::new(Pagemap::open())));
-        let ran = faaslet.rehearse(call, &scanner).await;
-        if ran.answer.outcome == Outcome::Returned {
-            return Ok(());
-        }
-        let message = String::from_utf8_lossy(&ran.answer.body).into_owned();
-        Err(BakeError::Warm { number, message })
-    }
-
-    fn take(&self, faaslet: &mut Faaslet, capture: &Capture) -> Result<Vec<u8>, BakeError> {
-        let files = faaslet.open_files()?;
-        let (store, instance) = faaslet.parts();
-        let monotonic = store.data().wasi.clock().monotonic_ns();
-        let globals = capture.globals(store, &instance, &self.function.plan)?;
-        let tables = capture.tables(store)?;
-        let memory = store.data().guest_memory();
-        let max = self.function.plan.memory.max_pages;
-        let contents = ImageContents {
-            identity: self.identity,
-            memory: &memory,
-            memory_max_bytes: max.map(|pages| Bytes::wasm_pages(pages).0),
-            globals,
-            tables,
-            files: files.encode(),
-            meta: meta(&self.function.plan, monotonic),
-        };
-        let mut bytes = Vec::new();
-        ImageWriter::new(&contents)?.write_to(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn log(&self) -> Vec<String> {
-        let logs = std::mem::take(&mut self.exchange.desk().logs);
-        logs.into_iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
-    }
-}
-
-/// Runs a Faaslet to its end on this thread. Its time slices end by epochs, its life by deadline;
-/// a sleep during a bake only moves the clock.
-pub(crate) fn drive<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(result) = future.as_mut().poll(&mut context) {
-            return result;
-        }
-        std::thread::yield_now();
     }
 }

@@ -1,17 +1,20 @@
-//! The process of a builder: enters the jail, bakes one module, and ends.
+//! The process of a builder: enters the jail, bakes one module or one layer, and ends.
 
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use faaslet_sandbox::filter::Role;
 use faaslet_sandbox::jail::{self, Policy};
 use faaslet_sandbox::{Socket, Strictness, memory, parcel};
+use faaslet_snapshot::image::Image;
 use faaslet_wasi::Preopen;
 use serde::{Deserialize, Serialize};
 
 use super::bake::{Baked, Phase, Recipe, bake_beside};
+use super::extend::{Base, extend};
 use crate::cell::{Ticker, read_all};
 use crate::control::FolderHead;
 use crate::engine;
@@ -26,14 +29,25 @@ pub const MAX_REPORT_BYTES: usize = 8 * MAX_LOG_BYTES;
 /// Longest reason of a refusal that is told.
 const MAX_REASON_BYTES: usize = 64 << 10;
 
-/// What to bake. Descriptors: the module, then a folder for each that the recipe names where an
-/// image is wanted.
+/// What to bake. Descriptors: the module, or what a base is to take in; what is said at
+/// [`BaseHead`] where there is a base; then a folder for each that the recipe names where an image
+/// is wanted.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Order {
     /// All that the image depends on beside the module.
     pub recipe: Recipe,
     /// Whether an image is wanted.
     pub image: bool,
+    /// What it is baked from, if that is another image.
+    pub base: Option<BaseHead>,
+}
+
+/// What an image is baked from. Descriptors: artefact, module as uploaded, a blob of plan and image
+/// head, the image's memory.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BaseHead {
+    /// Length of the plan in the blob; the rest is the image's head.
+    pub plan_bytes: usize,
 }
 
 /// What a builder tells.
@@ -41,7 +55,8 @@ pub struct Order {
 pub enum Report {
     /// A step begins.
     Phase(Phase),
-    /// It is done. Descriptors: plan, artefact, and the image if one was wanted.
+    /// It is done. Descriptors: plan and artefact, unless those of a base serve; and the image if
+    /// one was wanted.
     Done {
         /// How long each step took.
         phases: Vec<(Phase, Duration)>,
@@ -71,7 +86,12 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     let message = socket.recv_parcel(parcel::ANY).map_err(|error| error.to_string())?;
     let order: Order = serde_json::from_slice(&message.bytes).map_err(|error| error.to_string())?;
     let mut descriptors = message.descriptors.into_iter();
-    let module = descriptors.next().ok_or("no module")?;
+    let mut next = || descriptors.next().map(File::from).ok_or("a descriptor is missing");
+    let module = next()?;
+    let base = match &order.base {
+        Some(head) => Some(base(head, next()?, next()?, next()?, next()?)?),
+        None => None,
+    };
     let heads = if order.image { &order.recipe.folders[..] } else { &[] };
     if heads.len() != descriptors.len() {
         return Err(format!("expected {} folders; found {}", heads.len(), descriptors.len()));
@@ -79,7 +99,7 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     let folder =
         |(head, folder): (&FolderHead, _)| Preopen::new(&*head.guest, folder, head.read_only);
     let folders = heads.iter().zip(descriptors).map(folder).collect();
-    let module = read_all(&File::from(module)).map_err(|error| error.to_string())?;
+    let module = read_all(&module).map_err(|error| error.to_string())?;
     let engine = engine::engine().map_err(|error| format!("{error:#}"))?;
     let ticker = Ticker::start(&engine).map_err(|error| error.to_string())?;
     ticker.begin();
@@ -87,8 +107,13 @@ fn run(limits: jail::Limits) -> Result<(), String> {
         // A monitor that has gone is noticed at the end.
         let _ = tell(&socket, &Report::Phase(phase), &[]);
     };
-    match bake_beside(&engine, &module, &order.recipe, folders, order.image, progress) {
-        Ok(baked) => done(&socket, baked),
+    let layered = base.is_some();
+    let baked = match base {
+        Some(base) => extend(&engine, base, module, &order.recipe, folders, progress),
+        None => bake_beside(&engine, &module, &order.recipe, folders, order.image, progress),
+    };
+    match baked {
+        Ok(baked) => done(&socket, baked, layered),
         Err(error) => {
             let mut reason = error.to_string();
             reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
@@ -97,9 +122,30 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     }
 }
 
-fn done(socket: &Socket, baked: Baked) -> Result<(), String> {
-    let plan = serde_json::to_vec(&baked.plan).map_err(|error| error.to_string())?;
-    let mut files = vec![sealed("plan", &plan)?, sealed("artefact", &baked.artefact)?];
+fn base(
+    head: &BaseHead,
+    artefact: File,
+    original: File,
+    blob: File,
+    memory: File,
+) -> Result<Base, String> {
+    let blob = read_all(&blob).map_err(|error| error.to_string())?;
+    let (plan, image) = blob.split_at_checked(head.plan_bytes).ok_or("the plan is cut short")?;
+    let image = Image::from_parts(memory.into(), image).map_err(|error| error.to_string())?;
+    Ok(Base {
+        plan: serde_json::from_slice(plan).map_err(|error| error.to_string())?,
+        artefact,
+        original: read_all(&original).map_err(|error| error.to_string())?,
+        image: Arc::new(image),
+    })
+}
+
+fn done(socket: &Socket, baked: Baked, layered: bool) -> Result<(), String> {
+    let mut files = Vec::new();
+    if !layered {
+        let plan = serde_json::to_vec(&baked.plan).map_err(|error| error.to_string())?;
+        files.extend([sealed("plan", &plan)?, sealed("artefact", &baked.artefact)?]);
+    }
     if let Some(image) = &baked.image {
         files.push(sealed("image", image)?);
     }

@@ -144,6 +144,30 @@ impl Faaslet {
         Ok(faaslet)
     }
 
+    /// A fork that an image is to be baked from; [`Capture`](image::Capture) knows what a new
+    /// instance has in its tables.
+    ///
+    /// # Errors
+    /// See [`MakeError`]; the slot is given up with it.
+    pub(crate) async fn extended(
+        mut slot: Slot,
+        function: &Arc<Function>,
+        exchange: &Exchange,
+        stage: &Stage,
+        deadline: Instant,
+    ) -> Result<(Self, image::Capture), MakeError> {
+        let image =
+            function.image.clone().ok_or_else(|| MakeError::NoImage(function.name.clone()))?;
+        slot.map(image.memory())?;
+        slot.set_limit(function.memory_limit());
+        let mut faaslet = Self::instantiate(slot, function, exchange, stage, deadline).await?;
+        let Self { store, instance, .. } = &mut faaslet;
+        let capture = image::Capture::begin(store, instance, &function.plan);
+        image::restore(store, instance, &image)?;
+        faaslet.bind_entries()?;
+        Ok((faaslet, capture))
+    }
+
     /// A fresh Faaslet over `slot`: booted and initialised.
     ///
     /// # Errors

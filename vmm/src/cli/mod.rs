@@ -22,6 +22,7 @@ mod parse;
 mod peers;
 mod prewarm;
 mod run;
+mod runtime;
 mod settings;
 mod state;
 mod tenant;
@@ -75,6 +76,9 @@ enum Command {
     /// Tenants, their tokens and folders, for the operator
     #[command(subcommand)]
     Tenant(tenant::Tenant),
+    /// Runtimes of languages, for the operator
+    #[command(subcommand)]
+    Runtime(runtime::Runtime),
     /// List the images of your functions
     Images(At<images::List>),
     /// Images: look at them, copy them
@@ -152,6 +156,7 @@ fn run(command: Command, mut context: Context) -> Result<ExitCode, Failure> {
         Command::Rollback(at) => at.into_command(target).run(&context)?,
         Command::Env(at) => at.into_command(target).run(&context)?,
         Command::Tenant(tenant) => tenant.run(context)?,
+        Command::Runtime(runtime) => runtime.run(context)?,
         Command::Images(at) => {
             at.into_command(target).run(&context, Right::Tenant)?;
         }

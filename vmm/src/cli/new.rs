@@ -23,6 +23,8 @@ pub enum Lang {
     Rust,
     /// C, with one header
     C,
+    /// Python, on a runtime with NumPy, SciPy, pandas and scikit-learn
+    Python,
 }
 
 impl Lang {
@@ -130,6 +132,26 @@ const RUST_SDK: &[File] = files!("":
     ".faaslet-sdk/rust/macros/src/tests.rs" = "rust/macros/src/tests.rs",
 );
 
+const PYTHON: &[File] = files!("templates/python/":
+    "README.md" = "README.md",
+    "app.py" = "app.py",
+    "faaslet.toml" = "faaslet.toml",
+    "requirements.txt" = "requirements.txt",
+    ".gitignore" = "gitignore",
+);
+
+/// The package for Python, for an editor to look into: the runtime has its own.
+const PYTHON_SDK: &[File] = files!("":
+    ".faaslet-sdk/faaslet/__init__.py" = "python/faaslet/__init__.py",
+    ".faaslet-sdk/faaslet/_chain.py" = "python/faaslet/_chain.py",
+    ".faaslet-sdk/faaslet/_context.py" = "python/faaslet/_context.py",
+    ".faaslet-sdk/faaslet/_errors.py" = "python/faaslet/_errors.py",
+    ".faaslet-sdk/faaslet/_layer.py" = "python/faaslet/_layer.py",
+    ".faaslet-sdk/faaslet/_log.py" = "python/faaslet/_log.py",
+    ".faaslet-sdk/faaslet/_restore.py" = "python/faaslet/_restore.py",
+    ".faaslet-sdk/faaslet/state.py" = "python/faaslet/state.py",
+);
+
 /// The SDK for C: written as it is.
 const C_SDK: &[File] = files!("":
     ".faaslet-sdk/c/faaslet.h" = "c/faaslet.h",
@@ -152,6 +174,7 @@ pub fn create(lang: Lang, name: &str, parent: &Path) -> Result<PathBuf, NewError
     let (template, sdk) = match lang {
         Lang::Rust => (RUST, RUST_SDK),
         Lang::C => (C, C_SDK),
+        Lang::Python => (PYTHON, PYTHON_SDK),
     };
     let named = template.iter().map(|(path, text)| (*path, text.replace(NAME, name)));
     let whole = sdk.iter().map(|(path, text)| (*path, (*text).to_owned()));

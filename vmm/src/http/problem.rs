@@ -195,7 +195,9 @@ impl From<AdminError> for Problem {
                 Self::refused(error.to_string())
             }
             AdminError::Put(error) => error.into(),
-            AdminError::Remove(RemoveError::InUse { .. }) => Self::conflict(error.to_string()),
+            AdminError::Remove(RemoveError::InUse { .. }) | AdminError::BaseInUse { .. } => {
+                Self::conflict(error.to_string())
+            }
             AdminError::Gc(GcError::Db(error)) => internal(&error),
             AdminError::Load(LoadError::NotGranted(_) | LoadError::Folder(_)) => {
                 Self::refused(error.to_string())
@@ -256,7 +258,9 @@ impl From<DeployError> for Problem {
                 Self::refused(text)
             }
             DeployError::Folder(error) => internal(&error),
-            DeployError::Image(_) | DeployError::System(_) => internal(&text),
+            DeployError::Image(_) | DeployError::Rest(_) | DeployError::System(_) => {
+                internal(&text)
+            }
         }
     }
 }

@@ -35,6 +35,17 @@ pub enum AdminError {
     /// No image of this id.
     #[error("no image {0}; see `faaslet images`")]
     NoImage(String),
+    /// A runtime that versions were deployed on.
+    #[error("the runtime {runtime} is in use by {}: remove these first", .by.join(", "))]
+    BaseInUse {
+        /// The runtime.
+        runtime: String,
+        /// The versions.
+        by: Vec<String>,
+    },
+    /// The file of an image.
+    #[error(transparent)]
+    Rest(#[from] super::bases::RestError),
     /// An image that is none.
     #[error("expected an image; {0}; export it again")]
     Image(#[from] faaslet_snapshot::image::OpenError),
@@ -81,6 +92,7 @@ impl Monitor {
     pub fn remove_tenant(&self, name: &str) -> Result<(), AdminError> {
         let name = Name::new(name).map_err(StoreError::from)?;
         let _change = lock(&self.changes);
+        self.check_unused(name.as_str(), None)?;
         self.store.remove_tenant(&name).map_err(StoreError::from)?;
         let tenant = self.functions.remove_tenant(name.as_str());
         self.credentials.end(|_, role| *role == Role::Tenant(name.clone()));
@@ -185,8 +197,9 @@ impl Monitor {
     /// When there is no such function.
     pub fn remove_function(self: &Arc<Self>, function: &FunctionName) -> Result<(), AdminError> {
         let _change = lock(&self.changes);
-        self.store.remove_function(function).map_err(StoreError::from)?;
         let (tenant, name) = (function.tenant.as_str(), function.name.as_str());
+        self.check_unused(tenant, Some(name))?;
+        self.store.remove_function(function).map_err(StoreError::from)?;
         if let Some(deployed) = self.functions.remove(tenant, name) {
             self.forget(&deployed);
         }

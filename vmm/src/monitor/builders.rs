@@ -11,7 +11,8 @@ use faaslet_sandbox::parcel::{Most, ParcelError};
 use faaslet_sandbox::{Child, SpawnError, Spec, Strictness, memory, spawn};
 use faaslet_store::BlobKind;
 
-use crate::builder::process::{MAX_REPORT_BYTES, Order, ROLE, Report};
+use super::load::Parts;
+use crate::builder::process::{BaseHead, MAX_REPORT_BYTES, Order, ROLE, Report};
 use crate::builder::{Phase, Recipe};
 
 /// Longest bake, compile included.
@@ -27,8 +28,10 @@ pub struct Bake<'a> {
     pub group: Option<&'a Arc<Cgroup>>,
     /// Whether the builder runs without a fence that this machine cannot put up.
     pub strictness: Strictness,
-    /// As its author built it.
+    /// As its author built it; or what a base is to take in.
     pub module: &'a File,
+    /// The image that it is baked from, and its code, if there is one.
+    pub base: Option<&'a Parts>,
     /// How.
     pub recipe: &'a Recipe,
     /// Whether an image is wanted.
@@ -40,10 +43,8 @@ pub struct Bake<'a> {
 /// What a builder made, in memory files that nobody changes any more.
 #[derive(Debug)]
 pub struct Built {
-    /// The plan, as JSON.
-    pub plan: File,
-    /// Compiled code.
-    pub artefact: File,
+    /// The plan, as JSON, and compiled code, unless those of a base serve.
+    pub code: Option<(File, File)>,
     /// The image, if one was wanted.
     pub image: Option<File>,
     /// How long each step took.
@@ -90,7 +91,8 @@ pub async fn build(bake: &Bake<'_>, progress: impl Fn(Phase)) -> Result<Built, B
     let mut child = AsyncChild::new(child).map_err(failed)?;
     let whole = tokio::time::timeout(BAKE_LIMIT, async {
         order(bake, &socket).await?;
-        reports(&socket, bake.image, progress).await
+        let expected = Expected { code: bake.base.is_none(), image: bake.image };
+        reports(&socket, expected, progress).await
     });
     match whole.await.map_err(|_| BuildError::TooLong)? {
         Ok(built) => Ok(built),
@@ -118,9 +120,11 @@ async fn start(group: Option<Arc<Cgroup>>, strictness: Strictness) -> Result<Chi
 }
 
 async fn order(bake: &Bake<'_>, socket: &AsyncSocket) -> Result<(), Option<BuildError>> {
-    let order = Order { recipe: bake.recipe.clone(), image: bake.image };
+    let base = bake.base.map(|base| BaseHead { plan_bytes: base.plan_bytes });
+    let order = Order { recipe: bake.recipe.clone(), image: bake.image, base };
     let bytes = serde_json::to_vec(&order).map_err(|error| Some(failed(error)))?;
     let mut descriptors: Vec<BorrowedFd<'_>> = vec![bake.module.as_fd()];
+    descriptors.extend(bake.base.iter().flat_map(|base| base.code_and_image()));
     descriptors.extend(bake.folders.iter().filter(|_| bake.image).map(AsFd::as_fd));
     socket.send_parcel(&bytes, &descriptors).await.map_err(ended)
 }
@@ -136,7 +140,7 @@ fn ended(error: ParcelError) -> Option<BuildError> {
 /// Takes reports until the last; `Err(None)` when the builder ended before.
 async fn reports(
     socket: &AsyncSocket,
-    image: bool,
+    expected: Expected,
     progress: impl Fn(Phase),
 ) -> Result<Built, Option<BuildError>> {
     let most = Most { bytes: MAX_REPORT_BYTES, descriptors: MAX_FILES };
@@ -147,36 +151,49 @@ async fn reports(
             Report::Phase(phase) => progress(phase),
             Report::Refused(message) => return Err(Some(BuildError::Refused(message))),
             Report::Done { phases, log } => {
-                return built(message.descriptors, image, phases, log).map_err(Some);
+                return built(message.descriptors, expected, phases, log).map_err(Some);
             }
         }
     }
     Err(Some(failed("the builder said more than a builder has to say")))
 }
 
+/// What a builder hands over.
+#[derive(Clone, Copy)]
+struct Expected {
+    /// Plan and artefact.
+    code: bool,
+    image: bool,
+}
+
+impl Expected {
+    fn kinds(self) -> impl Iterator<Item = BlobKind> + Clone {
+        let code = [BlobKind::Plan, BlobKind::Artefact].into_iter().filter(move |_| self.code);
+        code.chain(self.image.then_some(BlobKind::Image))
+    }
+}
+
 /// Checks what a builder hands over before anything reads it: the guest's code may be in command
 /// of the builder.
 fn built(
     files: Vec<OwnedFd>,
-    image: bool,
+    expected: Expected,
     phases: Vec<(Phase, Duration)>,
     log: Vec<String>,
 ) -> Result<Built, BuildError> {
-    let kinds = [BlobKind::Plan, BlobKind::Artefact, BlobKind::Image];
-    let expected = if image { &kinds[..] } else { &kinds[..2] };
-    if files.len() != expected.len() {
-        let found = files.len();
-        return Err(failed(format!("expected plan, artefact and image; found {found} files")));
+    let kinds = expected.kinds();
+    if files.len() != kinds.clone().count() {
+        let names: Vec<_> = kinds.map(|kind| kind.to_string()).collect();
+        let (names, found) = (names.join(", "), files.len());
+        return Err(failed(format!("expected {names}; found {found} files")));
     }
-    for (file, kind) in files.iter().zip(expected) {
+    for (file, kind) in files.iter().zip(kinds) {
         memory::check_sealed(file, kind.max_bytes())
             .map_err(|error| failed(format!("the builder's {kind}: {error}")))?;
     }
     let mut files = files.into_iter().map(File::from);
-    match (files.next(), files.next(), files.next()) {
-        (Some(plan), Some(artefact), image) => Ok(Built { plan, artefact, image, phases, log }),
-        _ => Err(failed("expected plan and artefact; found fewer files")),
-    }
+    let code = if expected.code { files.next().zip(files.next()) } else { None };
+    Ok(Built { code, image: files.next(), phases, log })
 }
 
 #[cfg(test)]
@@ -188,12 +205,17 @@ mod tests {
     }
 
     fn refusal(files: Vec<OwnedFd>, image: bool) -> String {
-        built(files, image, Vec::new(), Vec::new()).unwrap_err().to_string()
+        let expected = Expected { code: true, image };
+        built(files, expected, Vec::new(), Vec::new()).unwrap_err().to_string()
     }
 
     #[test]
     fn what_a_builder_hands_over_is_checked_before_it_is_read() {
-        assert!(built(vec![sealed(), sealed()], false, Vec::new(), Vec::new()).is_ok());
+        let expected = |code, image| Expected { code, image };
+        let taken = built(vec![sealed(), sealed()], expected(true, false), Vec::new(), Vec::new());
+        assert!(taken.unwrap().code.is_some());
+        let layer = built(vec![sealed()], expected(false, true), Vec::new(), Vec::new()).unwrap();
+        assert!(layer.code.is_none() && layer.image.is_some());
         assert!(refusal(vec![sealed(), sealed()], true).contains("found 2"));
         assert!(refusal(vec![sealed(), sealed(), sealed()], false).contains("found 3"));
         // Its read never returns.

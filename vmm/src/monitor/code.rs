@@ -25,6 +25,9 @@ impl Monitor {
         if self.fits(&recorded) {
             return Ok(recorded);
         }
+        if let Some(runtime) = self.runtime_of(deployed) {
+            return Box::pin(self.code(&runtime)).await;
+        }
         // Another load may have replaced it in the record.
         let (function, version) = (&deployed.function, deployed.version.version);
         let recorded = self.store.version(function, version).map_err(StoreError::from)?;
@@ -59,6 +62,7 @@ impl Monitor {
             group: turn.group(),
             strictness: self.config.sandbox,
             module: &module,
+            base: None,
             recipe: &recipe,
             image: false,
             folders: &[],
@@ -75,14 +79,15 @@ impl Monitor {
         let put = |kind, file| {
             self.put_file(kind, file).map_err(|error| refused(deployed, &error.to_string()))
         };
-        let plan = put(BlobKind::Plan, built.plan)?;
+        let made = built.code.ok_or_else(|| refused(deployed, "the builder gave no code"))?;
+        let plan = put(BlobKind::Plan, made.0)?;
         let deployment = deployed.deployment();
         if deployment.image.is_some() && plan != deployment.plan {
             let message = "its image was made by another release; deploy the function again";
             return Err(for_good(deployed, message));
         }
         let code =
-            Code { artefact: put(BlobKind::Artefact, built.artefact)?, plan, engine: self.engine };
+            Code { artefact: put(BlobKind::Artefact, made.1)?, plan, engine: self.engine };
         let (function, version) = (&deployed.function, deployed.version.version);
         self.store.replace_code(function, version, &code).map_err(StoreError::from)?;
         Ok(code)

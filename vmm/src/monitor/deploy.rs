@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use faaslet_snapshot::image::{Head, OpenError};
+use faaslet_snapshot::image::OpenError;
 use faaslet_store::{
-    BlobKind, Deployment, FunctionName, Hash, ImageRef, Mode as StoreMode, PutError, Secret,
+    Base, BlobKind, Deployment, FunctionName, Hash, ImageRef, Mode as StoreMode, PutError, Secret,
     Settings,
 };
 
@@ -34,6 +34,7 @@ use super::{Monitor, StoreError, blocking, load};
 use crate::api::{DeployEvent, DeployRequest, DeployedInfo};
 use crate::builder::{BAKE_VERSION, BakeLimits, Phase, Recipe};
 use crate::cell::{Limits, Mode};
+use crate::control::FolderHead;
 
 /// Bytes of all warm-up inputs of a deployment.
 pub const MAX_WARM_BYTES: usize = 16 << 20;
@@ -76,6 +77,9 @@ pub enum DeployError {
     /// The image that the builder made.
     #[error("the builder made an image that does not open: {0}")]
     Image(#[from] OpenError),
+    /// The image's file, or that of its base.
+    #[error(transparent)]
+    Rest(#[from] super::bases::RestError),
     /// The request.
     #[error("{0}")]
     Request(String),
@@ -101,6 +105,14 @@ struct Files {
     phases: Vec<(Phase, Duration)>,
 }
 
+impl Files {
+    /// The code of a runtime, which is that of every version on it.
+    fn of(runtime: &Deployed) -> Self {
+        let Deployment { plan, artefact, .. } = *runtime.deployment();
+        Self { plan, artefact, image: None, phases: Vec::new() }
+    }
+}
+
 /// A deployment that was checked.
 struct Order {
     function: FunctionName,
@@ -109,6 +121,8 @@ struct Order {
     recipe: Recipe,
     folders: Vec<OwnedFd>,
     labels: Labels,
+    /// What it is deployed on.
+    runtime: Option<Arc<Deployed>>,
 }
 
 impl Order {
@@ -166,11 +180,9 @@ impl Monitor {
             format!("expected the hash of an uploaded module; found {:?}", request.module);
         let module: Hash = request.module.parse().map_err(|_| DeployError::Request(expected))?;
         self.check(&request)?;
-        let (heads, folders) = if request.mode == Mode::Fork {
-            load::folders(self, &function.tenant, &request.folders)?
-        } else {
-            (Vec::new(), Vec::new())
-        };
+        let runtime = request.base.as_deref().map(|name| self.runtime(name)).transpose()?;
+        let base = runtime.as_deref().and_then(Self::base);
+        let (heads, folders) = self.folders(&function, &request, base.as_ref())?;
         let secret = self.store.tenant_secret(&function.tenant).map_err(StoreError::from)?;
         let default = BakeLimits::default();
         let recipe = Recipe {
@@ -178,6 +190,7 @@ impl Monitor {
             args: request.args.clone(),
             warm: warm_inputs(&request.warm)?,
             folders: heads,
+            base: base.as_ref().map(|base| base.image.id.0),
             limits: BakeLimits {
                 initialise_ms: request.initialise_ms.unwrap_or(default.initialise_ms),
                 function: Limits {
@@ -187,7 +200,33 @@ impl Monitor {
             },
         };
         let labels = self.labels(module, &recipe);
-        Ok(Order { function, request, module, recipe, folders, labels })
+        Ok(Order { function, request, module, recipe, folders, labels, runtime })
+    }
+
+    /// The folders that a bake may open: those of its base, then its own.
+    fn folders(
+        &self,
+        function: &FunctionName,
+        request: &DeployRequest,
+        base: Option<&Base>,
+    ) -> Result<(Vec<FolderHead>, Vec<OwnedFd>), DeployError> {
+        if request.mode == Mode::Fresh {
+            return match base {
+                None => Ok((Vec::new(), Vec::new())),
+                Some(base) => Err(DeployError::Request(format!(
+                    "expected mode fork for a function on {}; found fresh: it is a fork of that",
+                    base.function
+                ))),
+            };
+        }
+        let (mut heads, mut folders) = match base {
+            None => (Vec::new(), Vec::new()),
+            Some(base) => load::folders(self, &base.function.tenant, &base.folders)?,
+        };
+        let (own, opened) = load::folders(self, &function.tenant, &request.folders)?;
+        heads.extend(own);
+        folders.extend(opened);
+        Ok((heads, folders))
     }
 
     /// Checks numbers against what the operator allows.
@@ -233,10 +272,12 @@ impl Monitor {
             Earlier::Nothing => None,
         };
         let module = self.open_blob(BlobKind::Module, order.module)?;
+        let base = self.base_parts(order).await?;
         let bake = Bake {
             group: turn.group(),
             strictness: self.config.sandbox,
             module: &module,
+            base: base.as_ref(),
             recipe: &order.recipe,
             image: order.image() && image.is_none(),
             folders: &order.folders,
@@ -246,12 +287,24 @@ impl Monitor {
             events(DeployEvent::Log { line: line.clone() });
         }
         let (monitor, ordered) = (Arc::clone(self), Arc::clone(order));
-        blocking(move || monitor.keep(built, image, &ordered.labels)).await?
+        blocking(move || monitor.keep(built, image, &ordered)).await?
+    }
+
+    /// What a builder needs of the runtime that a version is deployed on.
+    async fn base_parts(
+        self: &Arc<Self>,
+        order: &Order,
+    ) -> Result<Option<load::Parts>, DeployError> {
+        let Some(runtime) = &order.runtime else { return Ok(None) };
+        let code = self.code(runtime).await?;
+        let (monitor, runtime) = (Arc::clone(self), Arc::clone(runtime));
+        let parts = blocking(move || load::Parts::open(&monitor, &runtime, &code, false)).await??;
+        Ok(Some(parts))
     }
 
     /// What an earlier bake of this recipe made and is still there, whole.
     fn earlier(&self, order: &Order) -> Result<Earlier, DeployError> {
-        if !order.folders.is_empty() {
+        if !order.request.folders.is_empty() {
             return Ok(Earlier::Nothing);
         }
         let find = |kind, label| -> Result<Option<Hash>, DeployError> {
@@ -262,6 +315,11 @@ impl Monitor {
             Some(blob) => Some(self.image_ref(blob)?),
             None => None,
         };
+        if let Some(runtime) = &order.runtime {
+            let phases = Vec::new();
+            let all = |image| Files { image: Some(image), phases, ..Files::of(runtime) };
+            return Ok(image.map_or(Earlier::Nothing, |image| Earlier::All(all(image))));
+        }
         let plan = find(BlobKind::Plan, order.labels.plan)?;
         let artefact = find(BlobKind::Artefact, order.labels.artefact)?;
         Ok(match (plan, artefact, image) {
@@ -279,18 +337,14 @@ impl Monitor {
         checked.inspect_err(|error| tracing::warn!(%error, "not used again")).is_ok()
     }
 
-    /// The name of a stored image, read from what was stored.
-    fn image_ref(&self, blob: Hash) -> Result<ImageRef, DeployError> {
-        let head = Head::read(&self.open_blob(BlobKind::Image, blob)?)?;
-        Ok(ImageRef { id: Hash(*head.id().as_bytes()), blob })
-    }
-
     fn keep(
         &self,
         built: Built,
         image: Option<ImageRef>,
-        labels: &Labels,
+        order: &Order,
     ) -> Result<Files, DeployError> {
+        let labels = &order.labels;
+        let base = order.runtime.as_deref().and_then(Self::base);
         let put = |kind, label, file| -> Result<Hash, DeployError> {
             let hash = self.put_file(kind, file)?;
             self.store.set_label(kind, label, hash).map_err(StoreError::from)?;
@@ -298,14 +352,24 @@ impl Monitor {
         };
         let image = match built.image {
             None => image,
-            Some(file) => Some(self.image_ref(put(BlobKind::Image, labels.image, file)?)?),
+            Some(file) => {
+                let file = match &base {
+                    None => file,
+                    Some(base) => self.layer(&file, base.image)?,
+                };
+                Some(self.image_ref(put(BlobKind::Image, labels.image, file)?)?)
+            }
         };
-        Ok(Files {
-            plan: put(BlobKind::Plan, labels.plan, built.plan)?,
-            artefact: put(BlobKind::Artefact, labels.artefact, built.artefact)?,
-            image,
-            phases: built.phases,
-        })
+        let phases = built.phases;
+        match (built.code, &order.runtime) {
+            (Some((plan, artefact)), _) => {
+                let plan = put(BlobKind::Plan, labels.plan, plan)?;
+                let artefact = put(BlobKind::Artefact, labels.artefact, artefact)?;
+                Ok(Files { plan, artefact, image, phases })
+            }
+            (None, Some(runtime)) => Ok(Files { image, phases, ..Files::of(runtime) }),
+            (None, None) => Err(DeployError::Request("the builder gave no code".to_owned())),
+        }
     }
 
     /// Stores a file of a builder, whatever its position.
@@ -328,13 +392,18 @@ impl Monitor {
 
     fn deployment(&self, order: &Order, files: &Files) -> Result<Deployment, DeployError> {
         let (config, request) = (&self.config, &order.request);
+        let runtime = order.runtime.as_deref().map(Deployed::deployment);
         Ok(Deployment {
-            module: order.module,
+            module: runtime.map_or(order.module, |runtime| runtime.module),
             artefact: files.artefact,
             plan: files.plan,
             engine: self.engine,
             image: files.image,
-            kept: Some(self.kept(files.plan)?),
+            base: order.runtime.as_deref().and_then(Self::base),
+            kept: match runtime {
+                Some(runtime) => runtime.kept.clone(),
+                None => Some(self.kept(files.plan)?),
+            },
             mode: match request.mode {
                 Mode::Fork => StoreMode::Fork,
                 Mode::Fresh => StoreMode::Fresh,
@@ -354,7 +423,7 @@ impl Monitor {
         let settings = self.settings_after(function, &order.request)?;
         let version = self.store.deploy(function, &deployment, settings.as_ref())?;
         let version = self.store.version(function, version).map_err(StoreError::from)?;
-        let info = self.info(function, version.version, files);
+        let info = self.info(order, version.version, files);
         self.activate(function.clone(), version);
         Ok(info)
     }
@@ -381,14 +450,15 @@ impl Monitor {
         Ok(Some(settings))
     }
 
-    fn info(&self, function: &FunctionName, version: u64, files: &Files) -> DeployedInfo {
+    fn info(&self, order: &Order, version: u64, files: &Files) -> DeployedInfo {
         let size = |kind, hash| self.store.blob_path(kind, hash).metadata().map_or(0, |m| m.len());
         DeployedInfo {
-            name: function.name.to_string(),
+            name: order.function.name.to_string(),
             version,
             image: files.image.map(|image| image.id.to_string()),
             artefact_bytes: size(BlobKind::Artefact, files.artefact),
             image_bytes: files.image.map_or(0, |image| size(BlobKind::Image, image.blob)),
+            base: order.runtime.as_ref().map(|runtime| runtime.name().to_owned()),
             phases: files
                 .phases
                 .iter()

@@ -9,10 +9,11 @@ use std::time::Instant;
 
 use faaslet_sandbox::cgroup;
 use faaslet_sandbox::folder::{Access, DetachError, detach};
-use faaslet_snapshot::image::{Head, Image, OpenError};
-use faaslet_store::{BlobKind, Code, Name};
+use faaslet_snapshot::image::{Head, Image, OpenError, base_of};
+use faaslet_store::{BlobKind, Code, Hash, Name};
 use memfd::MemfdOptions;
 
+use super::bases::RestError;
 use super::filling::Filling;
 use super::functions::{Deployed, ImageHere, TenantCell};
 use super::link::{CellError, CellEvents, CellLink, CellSpec};
@@ -45,6 +46,9 @@ pub enum LoadError {
         /// Why.
         error: OpenError,
     },
+    /// The image's file, or that of its base.
+    #[error(transparent)]
+    Rest(#[from] RestError),
     /// A folder. Callers are not told where it is on the host; the monitor's log says so.
     #[error(
         "a folder that was granted cannot be opened; the operator finds why in the monitor's log"
@@ -174,19 +178,19 @@ async fn give(
 }
 
 /// What a cell needs of a version, opened.
-struct Parts {
+pub(super) struct Parts {
     artefact: File,
     module: File,
     /// Plan and image head.
     blob: File,
-    plan_bytes: usize,
+    pub(super) plan_bytes: usize,
     image: Option<ImageHere>,
     settings: SettingsHead,
     folders: Vec<OwnedFd>,
 }
 
 impl Parts {
-    fn open(
+    pub(super) fn open(
         monitor: &Monitor,
         deployed: &Deployed,
         code: &Code,
@@ -203,7 +207,7 @@ impl Parts {
         Ok(Self {
             artefact: open(BlobKind::Artefact, code.artefact)?,
             module: open(BlobKind::Module, deployment.module)?,
-            blob: blob(&[&plan, head])?,
+            blob: memory_file(&[&plan, head])?,
             plan_bytes: plan.len(),
             image,
             settings,
@@ -212,9 +216,15 @@ impl Parts {
     }
 
     fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let mut fds = self.code_and_image();
+        fds.extend(self.folders.iter().map(AsFd::as_fd));
+        fds
+    }
+
+    /// Artefact, module, blob, and the image's memory.
+    pub(super) fn code_and_image(&self) -> Vec<BorrowedFd<'_>> {
         let mut fds = vec![self.artefact.as_fd(), self.module.as_fd(), self.blob.as_fd()];
         fds.extend(self.image.as_ref().map(ImageHere::fd));
-        fds.extend(self.folders.iter().map(AsFd::as_fd));
         fds
     }
 }
@@ -232,23 +242,34 @@ fn image(
         Some(image) if lazy => return Ok(Some(image.clone())),
         _ => {}
     }
-    let file = monitor.store.open_blob(BlobKind::Image, image.blob).map_err(StoreError::from)?;
     let failed = |error| LoadError::Image { name: deployed.name().to_owned(), error };
-    let above = monitor.config.lazy_above_bytes.filter(|_| lazy);
-    let here = if above.is_some_and(|most| file.metadata().is_ok_and(|file| file.len() > most)) {
-        let head = Head::read(&file).map_err(failed)?;
-        let id = head.id();
-        let filling = Filling::from_file(&monitor.runtime, head, file);
-        ImageHere::Filling(filling.map_err(|source| failed(OpenError::Memory { id, source }))?)
-    } else {
-        ImageHere::Whole(Arc::new(Image::open(&file).map_err(failed)?))
+    let here = match large(monitor, image.blob, lazy)? {
+        Some(file) => {
+            let head = Head::read(&file).map_err(failed)?;
+            let id = head.id();
+            let filling = Filling::from_file(&monitor.runtime, head, file);
+            ImageHere::Filling(filling.map_err(|source| failed(OpenError::Memory { id, source }))?)
+        }
+        None => {
+            let bytes = monitor.at_rest(image.blob, deployed.deployment().base.as_ref())?;
+            ImageHere::Whole(Arc::new(Image::open(&*bytes).map_err(failed)?))
+        }
     };
     *kept = Some(here.clone());
     Ok(Some(here))
 }
 
+/// The file of an image that may be called before it is here: large enough, and all of it in one
+/// file; a layer is put together first.
+fn large(monitor: &Monitor, blob: Hash, lazy: bool) -> Result<Option<File>, LoadError> {
+    let Some(above) = monitor.config.lazy_above_bytes.filter(|_| lazy) else { return Ok(None) };
+    let file = monitor.store.open_blob(BlobKind::Image, blob).map_err(StoreError::from)?;
+    let large = file.metadata()?.len() > above;
+    Ok((large && base_of(&file).map_err(RestError::from)?.is_none()).then_some(file))
+}
+
 /// A memory file for what is too large for a message.
-fn blob(parts: &[&[u8]]) -> Result<File, LoadError> {
+pub(super) fn memory_file(parts: &[&[u8]]) -> Result<File, LoadError> {
     let options = MemfdOptions::default().close_on_exec(true);
     let memory = options.create("faaslet-function").map_err(std::io::Error::other)?;
     let mut file = memory.into_file();
@@ -265,10 +286,16 @@ pub(super) fn settings(
 ) -> Result<(SettingsHead, Vec<OwnedFd>), LoadError> {
     let env = monitor.environment(&deployed.function)?;
     let named = &deployed.deployment().folders;
-    let (heads, folders) = folders(monitor, &deployed.function.tenant, named)?;
+    let (mut heads, mut opened) = (Vec::new(), Vec::new());
+    if let Some(base) = &deployed.deployment().base {
+        (heads, opened) = folders(monitor, &base.function.tenant, &base.folders)?;
+    }
+    let (own, granted) = folders(monitor, &deployed.function.tenant, named)?;
+    heads.extend(own);
+    opened.extend(granted);
     let mut args = vec![deployed.name().to_owned()];
     args.extend(deployed.deployment().args.iter().cloned());
-    Ok((SettingsHead { args, env, folders: heads }, folders))
+    Ok((SettingsHead { args, env, folders: heads }, opened))
 }
 
 /// Folders that were granted to a tenant, by the names that a guest sees.

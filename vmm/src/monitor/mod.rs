@@ -11,6 +11,7 @@
 
 mod admin;
 mod bakes;
+mod bases;
 mod budget;
 mod builders;
 mod caller;
@@ -54,6 +55,7 @@ use tokio::sync::Notify;
 
 pub use admin::AdminError;
 pub use bakes::{Busy, Turn};
+pub use bases::{RUNTIMES, RestError};
 pub use budget::ImageMeasure;
 pub use caller::Reply;
 pub use calling::Calling;

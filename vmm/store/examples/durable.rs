@@ -63,6 +63,7 @@ fn deploy(store: &Store, n: u32, new_image: bool) -> Duration {
         artefact: put(BlobKind::Artefact, 300_000),
         plan: put(BlobKind::Plan, 10_000),
         image: Some(ImageRef { id: image, blob: image }),
+        base: None,
         engine: Hash::default(),
         kept: None,
         mode: Mode::Fork,

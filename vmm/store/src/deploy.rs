@@ -33,6 +33,18 @@ pub struct ImageRef {
     pub blob: Hash,
 }
 
+/// The image that another one was baked from: a language's runtime that the operator keeps. Its code
+/// is the version's code as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The function whose image it is.
+    pub function: FunctionName,
+    /// The image.
+    pub image: ImageRef,
+    /// Folders of that function, which every image on it needs too.
+    pub folders: Vec<String>,
+}
+
 /// What a version is made of. Its files must be in the store before it is deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -48,6 +60,9 @@ pub struct Deployment {
     pub engine: Hash,
     /// The image; none if the function is always initialised anew.
     pub image: Option<ImageRef>,
+    /// What the image was baked from, if that is another image: its file then holds what it adds.
+    #[serde(default)]
+    pub base: Option<Base>,
     /// Whether an instance is kept between calls, or why not, as the plan has it: kept here so that
     /// no list reads a plan. None of a release that did not say.
     #[serde(default)]
@@ -90,7 +105,9 @@ impl Deployment {
             (BlobKind::Artefact, self.artefact),
             (BlobKind::Plan, self.plan),
         ];
-        always.into_iter().chain(self.image.map(|image| (BlobKind::Image, image.blob)))
+        let base = self.base.as_ref().map(|base| base.image);
+        let images = self.image.into_iter().chain(base);
+        always.into_iter().chain(images.map(|image| (BlobKind::Image, image.blob)))
     }
 }
 

@@ -39,7 +39,7 @@ mod tests;
 pub use blob::{BlobError, BlobKind, Hash, MAX_PLAN_BYTES, PutError};
 pub use db::DbError;
 pub use deploy::{
-    Code, DeployError, Deployment, FunctionError, FunctionInfo, ImageRef,
+    Base, Code, DeployError, Deployment, FunctionError, FunctionInfo, ImageRef,
     MAX_VERSIONS_PER_FUNCTION, Mode, VersionInfo,
 };
 pub use gc::{GcError, GcPlan, GcRule, RemoveError, Unused};

@@ -54,6 +54,7 @@ fn deployment(store: &Store, content: &str) -> Deployment {
         artefact: put(BlobKind::Artefact),
         plan: put(BlobKind::Plan),
         image: Some(ImageRef { id: Hash([1; 32]), blob: put(BlobKind::Image) }),
+        base: None,
         engine: Hash::default(),
         kept: None,
         mode: Mode::Fork,

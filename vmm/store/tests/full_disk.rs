@@ -87,6 +87,7 @@ fn deploy(store: &Store, name: &str) -> Result<u64, DeployError> {
         artefact,
         plan,
         image: None,
+        base: None,
         engine: Hash::default(),
         mode: Mode::Fresh,
         memory_bytes: 1,

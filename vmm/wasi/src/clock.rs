@@ -49,6 +49,12 @@ impl Clock {
         Self(Source::Bake { slept_ns: 0 })
     }
 
+    /// The clocks of a bake that goes on from an image whose own bake ended there.
+    #[must_use]
+    pub fn bake_after(monotonic_ns: u64) -> Self {
+        Self(Source::Bake { slept_ns: monotonic_ns })
+    }
+
     /// What the monotonic clock shows.
     #[must_use]
     pub fn monotonic_ns(&self) -> u64 {

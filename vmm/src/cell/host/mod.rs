@@ -136,7 +136,9 @@ impl Host {
         deadline: Instant,
     ) -> Self {
         let (clock, random) = match stage {
-            Stage::Bake { secret, recipe } => (Clock::bake(), Random::bake(secret, recipe)),
+            Stage::Bake { secret, recipe } => {
+                (Clock::bake_after(function.monotonic_ns), Random::bake(secret, recipe))
+            }
             Stage::Make | Stage::Run => (Clock::live(), Random::live()),
         };
         let streams = Streams::new(Vec::new(), 0, false, exchange.clone());

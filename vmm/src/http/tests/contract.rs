@@ -138,7 +138,14 @@ fn what_is_sent_has_the_fields_of_the_document() {
         functions: 0,
     };
     check("TenantInfo", &tenant);
-    let image = ImageInfo { id: text(), function: text(), version: 0, bytes: 0, memory_bytes: 0 };
+    let image = ImageInfo {
+        id: text(),
+        function: text(),
+        version: 0,
+        bytes: 0,
+        memory_bytes: 0,
+        base: Some(text()),
+    };
     check("ImageInfo", &image);
     check("DeployedInfo", &deployed());
     let version =
@@ -178,6 +185,7 @@ fn deployed() -> DeployedInfo {
         image: None,
         artefact_bytes: 0,
         image_bytes: 0,
+        base: Some(text()),
         phases: Vec::new(),
     }
 }

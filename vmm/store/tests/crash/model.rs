@@ -93,6 +93,7 @@ pub(crate) fn deployment(content: u64) -> Deployment {
         artefact: hash(BlobKind::Artefact),
         plan: hash(BlobKind::Plan),
         image: (!content.is_multiple_of(3)).then_some(ImageRef { id: blob, blob }),
+        base: None,
         engine: Hash::default(),
         kept: None,
         mode: Mode::Fork,
