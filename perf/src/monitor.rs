@@ -42,7 +42,7 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// Starts one over `dir` and waits until it listens.
     pub(crate) fn up(dir: &Path) -> Result<Self> {
-        Self::up_with(dir, &[])
+        Self::up_with(dir, &[""; 0])
     }
 
     /// The same, with more flags.

@@ -8,8 +8,8 @@ mod state {
     mod hosts;
     mod http;
     mod one_host;
-    mod storm;
-    mod word_count;
     mod quic;
     mod salvage;
+    mod storm;
+    mod word_count;
 }

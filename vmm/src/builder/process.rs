@@ -89,7 +89,7 @@ fn run(limits: jail::Limits) -> Result<(), String> {
     let mut next = || descriptors.next().map(File::from).ok_or("a descriptor is missing");
     let module = next()?;
     let base = match &order.base {
-        Some(head) => Some(base(head, next()?, next()?, next()?, next()?)?),
+        Some(head) => Some(base(head, next()?, &next()?, &next()?, next()?)?),
         None => None,
     };
     let heads = if order.image { &order.recipe.folders[..] } else { &[] };
@@ -125,17 +125,17 @@ fn run(limits: jail::Limits) -> Result<(), String> {
 fn base(
     head: &BaseHead,
     artefact: File,
-    original: File,
-    blob: File,
+    original: &File,
+    blob: &File,
     memory: File,
 ) -> Result<Base, String> {
-    let blob = read_all(&blob).map_err(|error| error.to_string())?;
+    let blob = read_all(blob).map_err(|error| error.to_string())?;
     let (plan, image) = blob.split_at_checked(head.plan_bytes).ok_or("the plan is cut short")?;
     let image = Image::from_parts(memory.into(), image).map_err(|error| error.to_string())?;
     Ok(Base {
         plan: serde_json::from_slice(plan).map_err(|error| error.to_string())?,
         artefact,
-        original: read_all(&original).map_err(|error| error.to_string())?,
+        original: read_all(original).map_err(|error| error.to_string())?,
         image: Arc::new(image),
     })
 }

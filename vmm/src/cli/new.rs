@@ -23,7 +23,7 @@ pub enum Lang {
     Rust,
     /// C, with one header
     C,
-    /// Python, on a runtime with NumPy, SciPy, pandas and scikit-learn
+    /// Python, on a runtime with numpy, scipy, pandas and scikit-learn
     Python,
 }
 
@@ -31,7 +31,7 @@ impl Lang {
     /// Input that the function of its template takes.
     pub fn example_input(self) -> &'static str {
         match self {
-            Self::Rust => r#"{"name": "Ada"}"#,
+            Self::Rust | Self::Python => r#"{"name": "Ada"}"#,
             Self::C => "Ada",
         }
     }

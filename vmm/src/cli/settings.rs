@@ -139,6 +139,7 @@ impl Settings {
 }
 
 /// Times, as the command line takes them.
+#[allow(clippy::ref_option, reason = "the signature is serde's")]
 mod time {
     use super::{Duration, parse};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -160,6 +161,7 @@ mod time {
 }
 
 /// Sizes, as the command line takes them.
+#[allow(clippy::ref_option, reason = "the signature is serde's")]
 mod size {
     use super::parse;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -117,6 +117,7 @@ impl Partial {
 pub(crate) fn drop_old(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder.join(FOLDER))? {
         let entry = entry?;
+        #[allow(clippy::disallowed_methods, reason = "the date of a file says how old it is")]
         let age = SystemTime::now().duration_since(entry.metadata()?.modified()?);
         if age.is_ok_and(|age| age > KEPT) {
             fs::remove_file(entry.path())?;

@@ -185,7 +185,7 @@ fn deployed() -> DeployedInfo {
         image: None,
         artefact_bytes: 0,
         image_bytes: 0,
-        base: Some(text()),
+        base: Some(String::new()),
         phases: Vec::new(),
     }
 }

@@ -194,6 +194,7 @@ mod tests {
             plan: Hash([3; 32]),
             engine: Hash([4; 32]),
             image: None,
+            base: None,
             kept: None,
             mode: Mode::Fork,
             memory_bytes: 1,
