@@ -89,6 +89,15 @@ fn finish(mut client: Client<'_>, log: &Log, keys: &[String]) {
     }
 }
 
+/// Ends the clients, also when what happens panics.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Lets clients of both hosts work until `happen` returns.
 fn while_clients_work<T>(
     seats: &[Seat<'_>; 2],
@@ -98,13 +107,6 @@ fn while_clients_work<T>(
     happen: impl FnOnce() -> T,
 ) -> T {
     let is_over = AtomicBool::new(false);
-    /// Ends the clients, also when what happens panics.
-    struct End<'a>(&'a AtomicBool);
-    impl Drop for End<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
     std::thread::scope(|scope| {
         let _end = End(&is_over);
         for number in 0..2 * CLIENTS {
