@@ -20,7 +20,7 @@ const ELEMENTS: [(&str, usize); 10] = [
 const RULES: [&str; 7] = ["replace", "sum", "min", "max", "and", "or", "xor"];
 /// A chunk, and some of a second.
 const VALUE_BYTES: usize = 65_536 + 4096 + 64;
-const PUSHES: u32 = 8;
+const PUSHES: u32 = 4;
 /// Functions that store.
 const WRITERS: usize = 2;
 /// Steps that an element goes through, in the function too.

@@ -57,7 +57,9 @@ impl<'a> Client<'a> {
             let key = &self.keys[self.rng.random_range(0..self.keys.len())];
             let (begun, to) = (self.log.tick(), self.unique());
             match self.rng.random_range(0..100) {
-                0..45 => drop(self.swap_locked(key, begun, to)),
+                0..45 => {
+                    self.swap_locked(key, begun, to);
+                }
                 45..70 => self.compare_and_set(key, begun, to),
                 70..80 => self.write(key, begun, to),
                 _ => {

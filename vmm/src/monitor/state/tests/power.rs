@@ -181,11 +181,11 @@ impl Desk {
 
     /// All records, in order and whole; makes the log if there is none.
     fn records(&mut self) -> Option<u64> {
-        let ranges = vec![PullRange { first: 0, count: 1024, since: Version::NONE }];
+        let ranges = vec![PullRange { first: 0, count: 64, since: Version::NONE }];
         let (reply, payload) = self.ask(Body::Pull { ranges, at: None }, &[])?;
         let Reply::Pulled { len, .. } = reply else {
             assert_eq!(reply, Reply::Failed(Failure::NotFound));
-            let spec = Spec::new(Element::U64, Rule::Replace, Durability::Durable, 64 << 20);
+            let spec = Spec::new(Element::U64, Rule::Replace, Durability::Durable, 4 << 20);
             let stamp = Stamp { session: SESSION, sequence: 1 };
             self.ask(Body::Create { spec: spec.unwrap(), renew: false, stamp }, &[])?;
             return Some(0);
