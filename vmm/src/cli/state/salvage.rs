@@ -23,7 +23,8 @@ pub struct Check {}
 #[derive(Debug, clap::Args)]
 pub struct Salvage {
     /// The folder for the files
-    folder: PathBuf,
+    #[arg(value_name = "FOLDER")]
+    into: PathBuf,
     /// Move the damaged file away then, so that the monitor starts without it
     #[arg(long)]
     move_aside: bool,
@@ -87,15 +88,15 @@ impl Salvage {
 
     fn write(&self, values: Vec<Salvaged>) -> Result<BTreeMap<String, PathBuf>, Failure> {
         let failed =
-            |error| Failure::local(format!("cannot write to {}", self.folder.display()), error);
-        fs::create_dir_all(&self.folder).map_err(failed)?;
+            |error| Failure::local(format!("cannot write to {}", self.into.display()), error);
+        fs::create_dir_all(&self.into).map_err(failed)?;
         let mut tenants: BTreeMap<String, Vec<Salvaged>> = BTreeMap::new();
         for value in values {
             tenants.entry(value.id.tenant.to_string()).or_default().push(value);
         }
         let mut files = BTreeMap::new();
         for (tenant, values) in tenants {
-            let path = self.folder.join(format!("{tenant}.state"));
+            let path = self.into.join(format!("{tenant}.state"));
             Archive::make(&path, |archive| {
                 values.iter().try_for_each(|value| put(archive, value))
             })?;
