@@ -136,7 +136,7 @@ fn a_refused_push_of_what_was_cut_off_leaves_nothing_behind() {
     let prepared = value.prepare_push(TASK, 0, u64::MAX).unwrap();
     owner.resize(10);
     value.seen(&owner.stat()).unwrap();
-    value.push_failed(prepared);
+    value.push_failed(prepared).unwrap();
     assert_eq!(tier.usage().dirty_chunks, 0);
     owner.refresh(&value, true);
     assert_eq!(all(&value), owner.bytes());

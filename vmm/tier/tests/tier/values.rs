@@ -48,16 +48,16 @@ fn reads_and_writes_are_atomic_among_each_other() {
     let (owner, tier) = (owner(2), tier());
     let value = owner.open(&tier);
     owner.fetch(&value);
-    let _ = value.write(TASK, 0, &[0; LEN]).unwrap();
+    let _ = value.write(TASK, 0, &vec![0; LEN]).unwrap();
     std::thread::scope(|scope| {
         let value = &value;
         let write = move |first: u8| {
             for round in 0..ROUNDS {
-                let _ = value.write(TASK, 0, &[first ^ round; LEN]).unwrap();
+                let _ = value.write(TASK, 0, &vec![first ^ round; LEN]).unwrap();
             }
         };
         let writers = [0, 255].map(|first| scope.spawn(move || write(first)));
-        let mut bytes = [0; LEN];
+        let mut bytes = vec![0; LEN];
         while writers.iter().any(|writer| !writer.is_finished()) {
             assert_eq!(value.read(0, &mut bytes).unwrap(), Copied::Bytes(LEN));
             assert!(bytes.iter().all(|byte| *byte == bytes[0]), "a mixture of two writes");
