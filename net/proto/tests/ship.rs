@@ -1,5 +1,6 @@
 //! What hosts ask each other of functions: any bytes, and each bound.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "a run begins at some moment, from some seed")]
 
 #[path = "../../../tests/fuzz/oracles/ship.rs"]
 mod oracle;

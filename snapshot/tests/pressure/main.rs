@@ -15,7 +15,7 @@ use faaslet_snapshot::reset::ResetMethod;
 use faaslet_snapshot::slot::Slot;
 use ground::Ground;
 use rand::rngs::StdRng;
-use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 /// Resets in one run.
 const ROUNDS: u64 = 60;
@@ -44,7 +44,7 @@ fn after_every_reset_under_pressure_the_slot_equals_its_image() {
     };
     println!("the machine gives: {ground}");
     let seed = std::env::var("FAASLET_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| rand::random());
+    let seed = seed.unwrap_or_else(rand::random);
     for method in [PagemapMethod::Scan, PagemapMethod::Entries] {
         let Some(pagemap) = Pagemap::with_method(method) else {
             println!("{method:?} is not to be had here: not tested");
