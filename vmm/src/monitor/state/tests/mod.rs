@@ -1,7 +1,6 @@
 //! A host alone, in memory.
 
 mod disk;
-mod power;
 
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
