@@ -43,6 +43,7 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
     Plot {
         file: "churn.svg",
         title: "Cold calls: rate against latency, one core",
+        x: "calls a second",
         y: "p50 from intended start, µs",
         from: (10.0, 0.5),
         to: (1_000_000.0, 100_000.0),

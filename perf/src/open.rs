@@ -54,6 +54,7 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
     Plot {
         file: "open.svg",
         title: "Calls through the monitor: rate against latency, generator on one of the cores",
+        x: "calls a second",
         y: "from intended start, µs",
         from: (100.0, 10.0),
         to: (1_000_000.0, 1_000_000.0),

@@ -1,4 +1,4 @@
-//! Rate against latency, both logarithmic, as an SVG beside RESULTS.md.
+//! One thing against another, both logarithmic, as an SVG beside RESULTS.md.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use crate::results::home;
 
-/// A name and its points: rate a second, microseconds.
+/// A name and its points.
 pub(crate) struct Curve {
     name: String,
     points: Vec<(f64, f64)>,
@@ -23,8 +23,9 @@ impl Curve {
 pub(crate) struct Plot {
     pub(crate) file: &'static str,
     pub(crate) title: &'static str,
+    pub(crate) x: &'static str,
     pub(crate) y: &'static str,
-    /// Rate and microseconds of the lower left corner.
+    /// The lower left corner.
     pub(crate) from: (f64, f64),
     /// And of the upper right one.
     pub(crate) to: (f64, f64),
@@ -53,7 +54,7 @@ impl Plot {
             .build_cartesian_2d((from.0..to.0).log_scale(), (from.1..to.1).log_scale())
             .map_err(text)?;
         let mesh = &mut chart.configure_mesh();
-        mesh.x_desc("calls a second").y_desc(self.y).draw().map_err(text)?;
+        mesh.x_desc(self.x).y_desc(self.y).draw().map_err(text)?;
         for (number, Curve { name, points }) in curves.iter().enumerate() {
             let colour = Palette99::pick(number).to_rgba();
             let line =

@@ -18,6 +18,7 @@ mod worker;
 use anyhow::{Result, ensure};
 
 use crate::book::Book;
+use crate::plot::{Curve, Plot};
 
 pub(crate) use worker::{ROLE as WORKER_ROLE, main as worker_main};
 
@@ -25,6 +26,8 @@ pub(crate) use worker::{ROLE as WORKER_ROLE, main as worker_main};
 const EPOCHS: u32 = 5;
 /// Workers that share the weights.
 const WORKERS: [u32; 5] = [1, 2, 4, 8, 16];
+/// Those whose loss is drawn against time.
+const DRAWN: [u32; 2] = [1, 16];
 /// By how much fewer mails may be told right than by the plain loop.
 const MAX_WORSE: f64 = 0.01;
 
@@ -41,6 +44,12 @@ struct Training {
 }
 
 impl Training {
+    /// Loss against milliseconds, epoch by epoch.
+    fn curve(&self, name: &str) -> Curve {
+        let points = self.epochs.iter().map(|(loss, at)| (at * 1000.0, *loss));
+        Curve::new(name, points.collect())
+    }
+
     fn seconds(&self) -> f64 {
         self.epochs.last().map_or(0.0, |(_, at)| *at)
     }
@@ -53,15 +62,22 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
     book.put("hogwild.plain.time", plain.seconds() * 1000.0, "ms");
     let redis = server::Trainer::start()?;
     let ours = ours::Host::start(&mails)?;
+    let mut curves = vec![plain.curve("one plain loop")];
     for workers in WORKERS {
         for way in [server::Way::Whole, server::Way::Ranges] {
             let training = redis.train(&mails, workers, way)?;
             record(book, &format!("hogwild.redis.{}.{workers}", way.name()), &training, None);
+            if DRAWN.contains(&workers) {
+                curves.push(training.curve(&format!("Redis, {}, {workers}", way.name())));
+            }
         }
         for rule in ["replace", "sum"] {
             let training = ours.train(&mails, workers, rule)?;
             let name = format!("hogwild.{rule}.{workers}");
             record(book, &name, &training, Some(&format!("hogwild.redis.ranges.{workers}")));
+            if DRAWN.contains(&workers) {
+                curves.push(training.curve(&format!("{rule}, {workers}")));
+            }
             ensure!(
                 training.accuracy + MAX_WORSE >= plain.accuracy,
                 "{name} tells {:.2}% right, the plain loop {:.2}%",
@@ -70,7 +86,19 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
             );
         }
     }
-    Ok(())
+    draw(&curves)
+}
+
+fn draw(curves: &[Curve]) -> Result<()> {
+    Plot {
+        file: "hogwild.svg",
+        title: "HOGWILD on one host: loss against time, by way and workers",
+        x: "ms from the start",
+        y: "mean loss of the epoch",
+        from: (10.0, 0.001),
+        to: (100_000.0, 1.0),
+    }
+    .draw(curves)
 }
 
 fn record(book: &mut Book, name: &str, training: &Training, against: Option<&str>) {

@@ -87,7 +87,7 @@ impl Value {
             MapMode::Write => {
                 // Entered first: a store after that is one that counts.
                 self.tracker.populate(&pages, Access::Store);
-                map.watched = self.tracker.watch(&pages, dense);
+                map.watched = self.tracker.watch_new(&pages, dense);
             }
         }
         map.place = Some(pages);
@@ -133,7 +133,7 @@ impl Value {
     /// stored from here on is noted.
     fn watch_or_not(&self, table: &Table, map: &Map) -> bool {
         let place = map.place.as_ref().filter(|_| !map.watched);
-        map.watched || place.is_some_and(|place| self.tracker.watch(place, table.dense))
+        map.watched || place.is_some_and(|place| self.tracker.watch_pushed(place, table.dense))
     }
 
     /// Watches a mapping no longer, of which the stores so far have been harvested: from here on

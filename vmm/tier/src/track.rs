@@ -5,8 +5,10 @@
 //! in the copy, or is noted for the next push. Without it every page of a mapping may have been
 //! stored to, and is compared with its base.
 //!
-//! A first store to a protected page costs as much as comparing about nine pages. So mappings that
-//! are short, and values of which much was stored to, are compared; see [`Tracker::is_dense`].
+//! A first store to a protected page costs as much as comparing about nine pages, and its first load
+//! four times that of another page, as the kernel maps none around it. So mappings that are short,
+//! and values of which much was stored to, are compared; see [`Tracker::is_dense`]. One that is
+//! pushed while it is there will be again, and is watched from then on if it is long enough.
 
 use std::fs::File;
 use std::ops::Range;
@@ -20,7 +22,9 @@ use crate::sys::{Access, Memory, PAGE_BYTES, Userfault, populate};
 /// Where the kernel shows this process its page map.
 const PAGEMAP_PATH: &str = "/proc/self/pagemap";
 
-/// Shorter mappings are compared: watching them costs more.
+/// Shorter mappings are not watched from their start: comparing one once costs less.
+const MIN_WATCHED_AT_ONCE_BYTES: u64 = 2 << 20;
+/// Shorter mappings are never watched.
 const MIN_WATCHED_BYTES: u64 = 512 * 1024;
 /// Where more than one page of so many was stored to, comparing all is cheaper.
 const DENSE_PART: u64 = 8;
@@ -101,9 +105,18 @@ impl Tracker {
         !self.insists && changed * part > all
     }
 
-    /// Begins to watch a mapping, if that pays; whether it is watched now.
-    pub(crate) fn watch(&self, pages: &Range<usize>, is_dense: bool) -> bool {
-        if !self.insists && (is_dense || (pages.len() as u64) < MIN_WATCHED_BYTES) {
+    /// Begins to watch a mapping that is new, if that pays; whether it is watched now.
+    pub(crate) fn watch_new(&self, pages: &Range<usize>, is_dense: bool) -> bool {
+        self.watch_from(MIN_WATCHED_AT_ONCE_BYTES, pages, is_dense)
+    }
+
+    /// The same for one that was pushed.
+    pub(crate) fn watch_pushed(&self, pages: &Range<usize>, is_dense: bool) -> bool {
+        self.watch_from(MIN_WATCHED_BYTES, pages, is_dense)
+    }
+
+    fn watch_from(&self, least: u64, pages: &Range<usize>, is_dense: bool) -> bool {
+        if !self.insists && (is_dense || (pages.len() as u64) < least) {
             return false;
         }
         self.means.as_ref().is_some_and(|means| means.userfault.watch(pages).is_ok())

@@ -16,7 +16,7 @@ use crate::owner::Owner;
 const BUDGET_BYTES: u64 = 64 << 20;
 /// Two chunks, and a page and some of a third.
 const VALUE_BYTES: u64 = 2 * CHUNK_BYTES + 4096 + 64;
-const LONG_VALUE_BYTES: u64 = 1 << 20;
+const LONG_VALUES_BYTES: [u64; 2] = [1 << 20, 2 << 20];
 const PUSHES: usize = 12;
 /// Steps that an element goes through, each one further by its rule.
 const STEPS: u8 = 100;
@@ -147,13 +147,16 @@ fn stores_during_pushes_all_arrive_when_pages_are_protected() {
     every_spec(|| Tracker::open().insisting());
 }
 
-/// Long enough to be watched, and stored to all over: now the one, now the other.
+/// Long enough to be watched, once they are pushed or at once, and stored to all over: now the one,
+/// now the other.
 #[test]
 fn stores_during_pushes_all_arrive_while_the_way_of_finding_them_changes() {
     let seed = rand::random();
     println!("seed {seed}");
     for (element, rule) in [(Element::U64, Rule::Replace), (Element::F32, Rule::Sum)] {
-        let spec = Spec::new(element, rule, Durability::Memory, LONG_VALUE_BYTES).unwrap();
-        storm(&spec, Tracker::open(), seed);
+        for len in LONG_VALUES_BYTES {
+            let spec = Spec::new(element, rule, Durability::Memory, len).unwrap();
+            storm(&spec, Tracker::open(), seed);
+        }
     }
 }
