@@ -27,7 +27,8 @@ pub use error::{OpenError, WriteError};
 pub use head::Head;
 pub use inspect::{SectionSummary, Summary};
 pub use layer::{
-    LAYER_HEADER_BYTES, LAYER_MAGIC, LAYER_VERSION, LayerError, Layered, base_of, head_of, write_layer,
+    LAYER_HEADER_BYTES, LAYER_MAGIC, LAYER_VERSION, LayerError, Layered, base_of, head_of,
+    write_layer,
 };
 pub use open::{Image, verify};
 pub use source::{Chunk, ChunkRead, ImageBytes, MemorySource};

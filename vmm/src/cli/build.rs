@@ -125,9 +125,11 @@ pub fn python_runtime(wheel: Option<&Path>) -> Result<PathBuf, Failure> {
     let script = sdk()?.join(PYTHON_RUNTIME);
     let mut command = Command::new(&script);
     command.args(wheel.iter().flat_map(|wheel| [Path::new("--wheel"), wheel]));
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().map_err(|error| {
-        Failure::local(format!("cannot run {}", script.display()), error)
-    })?;
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| Failure::local(format!("cannot run {}", script.display()), error))?;
     if !output.status.success() {
         return Err(Failure::new(Code::Local, "there is no Python runtime; see above"));
     }
@@ -136,10 +138,12 @@ pub fn python_runtime(wheel: Option<&Path>) -> Result<PathBuf, Failure> {
 
 fn run(sdk: &Path, script: &str, project: &Path, out: &Path) -> Result<(), Failure> {
     let script = sdk.join(script);
-    let status =
-        Command::new(&script).arg(project).arg(out).stdin(Stdio::null()).status().map_err(
-            |error| Failure::local(format!("cannot run {}", script.display()), error),
-        )?;
+    let status = Command::new(&script)
+        .arg(project)
+        .arg(out)
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|error| Failure::local(format!("cannot run {}", script.display()), error))?;
     match status.code() {
         Some(0) => Ok(()),
         Some(NO_TOOLCHAIN) => {

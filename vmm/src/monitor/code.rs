@@ -86,8 +86,7 @@ impl Monitor {
             let message = "its image was made by another release; deploy the function again";
             return Err(for_good(deployed, message));
         }
-        let code =
-            Code { artefact: put(BlobKind::Artefact, made.1)?, plan, engine: self.engine };
+        let code = Code { artefact: put(BlobKind::Artefact, made.1)?, plan, engine: self.engine };
         let (function, version) = (&deployed.function, deployed.version.version);
         self.store.replace_code(function, version, &code).map_err(StoreError::from)?;
         Ok(code)
