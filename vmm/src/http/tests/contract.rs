@@ -183,7 +183,7 @@ fn deployed() -> DeployedInfo {
         image: None,
         artefact_bytes: 0,
         image_bytes: 0,
-        base: Some(text()),
+        base: Some("python".into()),
         phases: Vec::new(),
     }
 }
