@@ -38,6 +38,10 @@ class DeployError(Exception):
     """The function is not one; told without a traceback."""
 
 
+class InputError(ValueError):
+    """The input is not what the handler takes; told without a traceback."""
+
+
 def enter(what: int) -> int:
     """Does what the host wants; 0 when it went well."""
     try:
@@ -66,7 +70,7 @@ def _call() -> None:
             event = _codec.decode(data)
         except ValueError as error:
             hint = "annotate the handler's event as bytes to take any input"
-            raise ValueError(f"expected an input of JSON: {error}; {hint}") from None
+            raise InputError(f"expected an input of JSON: {error}; {hint}") from None
     result = _handler(event, Context())
     write_output(_codec.encode(result))
 
@@ -121,20 +125,25 @@ def _refuse(error: BaseException) -> int:
 
 
 def _words(error: BaseException) -> str:
-    if isinstance(error, DeployError):
+    if isinstance(error, (DeployError, InputError)):
         return str(error)
     if isinstance(error, SyntaxError):
         return "".join(traceback.format_exception_only(error)).rstrip()
     # What lies between the host and the function says nothing to its author.
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "/faaslet/" not in frame.filename and "importlib" not in frame.filename]
+    own = [frame for frame in frames if not _between(frame.filename)]
     shown = traceback.TracebackException.from_exception(error, limit=_MAX_FRAMES)
     last = "".join(shown.format_exception_only()).rstrip()
     if shown.__cause__ is not None or shown.__context__ is not None:
         return "".join(shown.format()).rstrip()
-    stack = traceback.StackSummary.from_list(own[-_MAX_FRAMES:])
-    listed = "".join(stack.format())
-    return f"Traceback (most recent call last):\n{listed}{last}" if own else last
+    if not own:
+        return last
+    listed = "".join(traceback.StackSummary.from_list(own[-_MAX_FRAMES:]).format())
+    return f"Traceback (most recent call last):\n{listed}{last}"
+
+
+def _between(file: str) -> bool:
+    return "/site/faaslet/" in file or "importlib" in file
 
 
 def _pieces(message: str) -> list[str]:
