@@ -109,6 +109,10 @@ impl LayerHeader {
         if word(8) != u64::from(LAYER_VERSION) {
             return Err(LayerError::Version { found: word(8) as u32 });
         }
+        if word(56) != 0 {
+            let (expected, found) = ("zeros", word(56).to_string());
+            return Err(OpenError::Malformed { offset: 56, expected, found }.into());
+        }
         let mut base = [0; 32];
         base.copy_from_slice(&bytes[16..48]);
         Ok(Some(Self { base: ImageId::from_bytes(base), head_bytes: word(48) }))

@@ -6,6 +6,7 @@ mod determinism;
 mod fork;
 mod golden;
 mod hostile;
+mod layer;
 mod mutation;
 mod open;
 mod round_trip;
