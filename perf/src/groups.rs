@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use crate::book::Book;
 use crate::names::fits;
 use crate::{
-    bakes, calls, chain, chain_other, churn, first, fork, hogwild, live, micro, monitor, open,
-    recognise, state,
+    bakes, calls, chain, chain_other, churn, first, fork, hogwild, lazy, live, micro, monitor,
+    open, recognise, state,
 };
 
 /// What is measured together.
@@ -110,6 +110,17 @@ pub(crate) const GROUPS: &[Group] = &[
             "state.map.1mib",
             "state.map.1mib.first_read|first_write",
             "state.load.memory|mapped",
+        ],
+    },
+    Group {
+        name: "lazy",
+        run: lazy::run,
+        rows: &[
+            "lazy.round_trip|fault.p50|p99",
+            "lazy.idle.round_trip|fault.p50|p99",
+            "lazy.same_page",
+            "lazy.set.p50|p99",
+            "lazy.baked|whole.fork.p50|p99",
         ],
     },
     Group { name: "micro", run: micro::run, rows: &["micro.*.*"] },

@@ -26,6 +26,7 @@ mod groups;
 mod guests;
 mod hogwild;
 mod http;
+mod lazy;
 mod live;
 mod load;
 mod machine;

@@ -18,7 +18,7 @@ pub const SEEDS: [&str; 3] = [
      upload-quota = \"1G\"\nstate-memory = \"4G\"\nstate-memory-per-tenant = \"1G\"\n\
      state-values-per-tenant = 1000\npeers = \"hosts\"\nhost = \"one\"\n\
      peer-listen = \"127.0.0.1:7412\"\npeer-keys = \"keys/one\"\nsandbox = \"strict\"\n\
-     low-latency = true\nlog = \"warn,faaslet_vmm=debug\"\nlog-json = true\n",
+     lazy-above = \"4M\"\nlow-latency = true\nlog = \"warn,faaslet_vmm=debug\"\nlog-json = true\n",
     "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
     "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
 ];
@@ -78,6 +78,7 @@ fn write(settings: &Settings) -> String {
     put("sandbox", settings.sandbox.map(|sandbox| quoted(sandbox.word().to_owned())));
     put("disk-budget", settings.disk_budget.map(|bytes| quoted(bytes.to_string())));
     put("upload-quota", settings.upload_quota.map(|bytes| quoted(bytes.to_string())));
+    put("lazy-above", settings.lazy_above.map(|bytes| quoted(bytes.to_string())));
     put("low-latency", settings.low_latency.map(|on| on.to_string()));
     put("log", settings.log.clone().map(|filter| toml::Value::from(filter).to_string()));
     put("log-json", settings.log_json.map(|on| on.to_string()));

@@ -83,6 +83,11 @@ pub struct Flags {
     /// (strict, the default for root), or say what is lost and go on (degrade)
     #[arg(long, env = "FAASLET_SANDBOX", value_name = "strict|degrade", value_parser = sandbox)]
     pub sandbox: Option<Sandbox>,
+    /// Call functions whose image is larger than this before all of it is in memory, or never
+    /// [default: 4M]
+    #[arg(long, env = "FAASLET_LAZY_ABOVE", value_name = "SIZE|never",
+          value_parser = parse::size_or_never)]
+    pub lazy_above: Option<u64>,
     /// Keep the processor awake: faster answers, more power
     #[arg(long, env = "FAASLET_LOW_LATENCY", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_name = "BOOL",
@@ -133,6 +138,7 @@ impl From<Settings> for Flags {
             disk_budget: file.disk_budget,
             upload_quota: file.upload_quota,
             sandbox: file.sandbox,
+            lazy_above: file.lazy_above,
             low_latency: file.low_latency,
             log: file.log,
             log_json: file.log_json,
@@ -195,6 +201,7 @@ impl Flags {
         set(&mut config.state.values_per_tenant, self.state_values_per_tenant);
         config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
         set(&mut config.upload_quota_bytes, self.upload_quota);
+        set(&mut config.lazy_above_bytes, self.lazy_above);
         set(&mut config.low_latency, self.low_latency);
         set(&mut config.sandbox, self.sandbox.map(Into::into));
     }

@@ -60,6 +60,8 @@ pub struct Settings {
     #[serde(deserialize_with = "size")]
     pub upload_quota: Option<u64>,
     pub sandbox: Option<Sandbox>,
+    #[serde(deserialize_with = "size_or_never")]
+    pub lazy_above: Option<u64>,
     pub low_latency: Option<bool>,
     pub log: Option<String>,
     pub log_json: Option<bool>,
@@ -98,6 +100,10 @@ fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error
 
 fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     parse::size(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+fn size_or_never<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    parse::size_or_never(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
 }
 
 /// The name in a project's manifest: at its top, or in one of its tables.

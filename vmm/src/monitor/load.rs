@@ -234,11 +234,12 @@ fn image(
     }
     let file = monitor.store.open_blob(BlobKind::Image, image.blob).map_err(StoreError::from)?;
     let failed = |error| LoadError::Image { name: deployed.name().to_owned(), error };
-    let above = monitor.config.lazy_above_bytes.filter(|_| lazy);
-    let here = if above.is_some_and(|most| file.metadata().is_ok_and(|file| file.len() > most)) {
+    let lazy = lazy && file.metadata()?.len() > monitor.config.lazy_above_bytes;
+    let here = if lazy {
         let head = Head::read(&file).map_err(failed)?;
         let id = head.id();
-        let filling = Filling::from_file(&monitor.runtime, head, file);
+        let likely = monitor.working_set(&head).chunks();
+        let filling = Filling::from_file(&monitor.runtime, head, file, likely);
         ImageHere::Filling(filling.map_err(|source| failed(OpenError::Memory { id, source }))?)
     } else {
         ImageHere::Whole(Arc::new(Image::open(&file).map_err(failed)?))

@@ -34,6 +34,7 @@ mod quic;
 pub mod state;
 mod stats;
 mod tenants;
+mod working_sets;
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, Weak};
