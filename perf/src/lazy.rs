@@ -44,7 +44,6 @@ pub(crate) fn run(book: &mut Book) -> Result<()> {
     book.put("lazy.same_page", ground.same_page()?, "µs");
     book.put_times("lazy.set", &ground.set()?, None);
     let baked = Image::open(ground.file.as_slice())?;
-    let calls = |image: &Image| ground.calls(image);
     book.put_times("lazy.baked.fork", &calls(&baked)?, None);
     book.put_times("lazy.whole.fork", &calls(&*ground.whole()?)?, Some("lazy.baked.fork"));
     Ok(())
@@ -56,11 +55,19 @@ fn timed<T>(run: impl FnOnce() -> T) -> Duration {
     begun.elapsed()
 }
 
+/// Lets a processor fall asleep.
+fn pause(time: Duration) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        thread::park_timeout(until.saturating_duration_since(Instant::now()));
+    }
+}
+
 /// Times of something between pauses.
 fn idle(mut run: impl FnMut() -> Result<Duration>) -> Result<Times> {
     let (mut times, begun) = (Times::new(), Instant::now());
     while begun.elapsed() < BUDGET {
-        thread::sleep(IDLE);
+        pause(IDLE);
         times.add(run()?);
     }
     Ok(times)
@@ -162,13 +169,13 @@ impl Ground {
     }
 
     /// Faults of one fork, each on a chunk that is not here, after a pause each.
-    fn faults(&self, pause: Duration) -> Result<Times> {
+    fn faults(&self, between: Duration) -> Result<Times> {
         let (mut times, begun) = (Times::new(), Instant::now());
         while begun.elapsed() < BUDGET {
             let way = self.way(1)?;
             let slot = way.fork(0)?;
             for chunk in 0..CHUNKS {
-                thread::sleep(pause);
+                pause(between);
                 times.add(timed(|| touch(&slot, chunk * CHUNK_BYTES)));
             }
         }
@@ -215,21 +222,21 @@ impl Ground {
         way.lazy.fetch_ahead(&chunks, Instant::now() + FAULT_LIMIT)?;
         way.lazy.whole().context("not all chunks came")
     }
+}
 
-    /// Calls that write three pages, each in a slot that is put back, and a new slot each time.
-    fn calls(&self, image: &Image) -> Result<Times> {
-        let mut scanner = Scanner::new(Arc::new(Pagemap::open()));
-        times(BUDGET, || {
-            let mut slot = Slot::reserve(&Layout::default())?;
-            slot.map(image.memory())?;
-            slot.enter(&scanner);
-            for page in [1, 100, 1000] {
-                slot.write(page * PAGE_BYTES as u32, &[9])?;
-            }
-            slot.reset(&mut scanner)?;
-            Ok(())
-        })
-    }
+/// Calls that write three pages, each in a slot that is put back, and a new slot each time.
+fn calls(image: &Image) -> Result<Times> {
+    let mut scanner = Scanner::new(Arc::new(Pagemap::open()));
+    times(BUDGET, || {
+        let mut slot = Slot::reserve(&Layout::default())?;
+        slot.map(image.memory())?;
+        slot.enter(&scanner);
+        for page in [1, 100, 1000] {
+            slot.write(page * PAGE_BYTES as u32, &[9])?;
+        }
+        slot.reset(&mut scanner)?;
+        Ok(())
+    })
 }
 
 impl Way {
