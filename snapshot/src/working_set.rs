@@ -132,7 +132,7 @@ impl WorkingSet {
         let (hashed, hash) = bytes.split_at(length - HASH_BYTES);
         expect("the hash of what is before it", *blake3::hash(hashed).as_bytes() == *hash)?;
         let rows = hashed[HEADER_BYTES..].as_chunks::<ROW_BYTES>().0;
-        let touched = rows.iter().map(row).collect();
+        let touched = rows.iter().copied().map(row).collect();
         let set = Self { image: head.id(), runs, touched };
         set.check(head)?;
         Ok(set)
@@ -206,13 +206,9 @@ fn header(bytes: &[u8]) -> Result<([u8; 8], [u32; 4], [u8; HASH_BYTES]), Working
     Ok((*magic, four, *image))
 }
 
-fn row(bytes: &[u8; ROW_BYTES]) -> Touched {
-    let [a, b, c, d, e, f, g, h] = *bytes;
-    Touched {
-        chunk: u32::from_le_bytes([a, b, c, d]),
-        pages: u16::from_le_bytes([e, f]),
-        runs: u16::from_le_bytes([g, h]),
-    }
+fn row(bytes: [u8; ROW_BYTES]) -> Touched {
+    let whole = u64::from_le_bytes(bytes);
+    Touched { chunk: whole as u32, pages: (whole >> 32) as u16, runs: (whole >> 48) as u16 }
 }
 
 fn expect(expected: &'static str, holds: bool) -> Result<(), WorkingSetError> {
