@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use crate::book::Book;
 use crate::names::fits;
 use crate::{
-    bakes, calls, chain, chain_other, churn, first, fork, hogwild, live, micro, monitor, open,
+    bakes, calls, chain, chain_other, churn, first, fork, hogwild, lazy, live, micro, monitor, open,
     recognise, remote, state,
 };
 
@@ -133,6 +133,17 @@ pub(crate) const GROUPS: &[Group] = &[
             "remote.echo.p50|p99",
             "remote.call.cold|cached|warm.p50|p99",
             "remote.ship|prewarm.rate",
+        ],
+    },
+    Group {
+        name: "lazy",
+        run: lazy::run,
+        rows: &[
+            "lazy.round_trip|fault.p50|p99",
+            "lazy.idle.round_trip|fault.p50|p99",
+            "lazy.same_page",
+            "lazy.set.p50|p99",
+            "lazy.baked|whole.fork.p50|p99",
         ],
     },
     Group { name: "micro", run: micro::run, rows: &["micro.*.*"] },

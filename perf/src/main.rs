@@ -27,6 +27,7 @@ mod guests;
 mod hogwild;
 mod hosts;
 mod http;
+mod lazy;
 mod live;
 mod load;
 mod machine;

@@ -20,3 +20,4 @@ pub mod source;
 mod sys;
 pub mod verify;
 pub mod window;
+pub mod working_set;

@@ -11,6 +11,7 @@ mod e2e {
     mod functions;
     mod guests;
     mod images;
+    mod lazy;
     mod life;
     mod limits;
     mod processor;

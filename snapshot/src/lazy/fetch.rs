@@ -90,7 +90,7 @@ impl LazyImage {
             Gave::All | Gave::Memory(_) => return,
         };
         let comma = if tried.is_empty() { "" } else { "; " };
-        tried.push_str(&format!("{comma}{name}: {why}"));
+        tried.extend([comma, name, ": ", &why]);
     }
 
     /// Asks one source for what is missing; what it gives is missing no more.

@@ -85,8 +85,8 @@ struct State {
     /// By row of the head. Invariant: as long as its rows.
     rows: Vec<Row>,
     progress: Progress,
-    /// Chunks in the order in which forks first met them absent.
-    touched: Vec<u32>,
+    /// Chunks, and pages of them, in the order in which forks first met them absent.
+    touched: Vec<(u32, u16)>,
     image: Option<Arc<Image>>,
 }
 
@@ -158,21 +158,26 @@ impl LazyImage {
         self.lock().image.clone()
     }
 
-    /// Chunks in the order in which forks first met them absent.
-    pub fn touched(&self) -> Vec<u32> {
+    /// Chunks, and pages of them, in the order in which forks first met them absent: a run for
+    /// [`crate::working_set::WorkingSet::merge`].
+    pub fn touched(&self) -> Vec<(u32, u16)> {
         self.lock().touched.clone()
     }
 
-    /// At most so many chunks that are absent and that nobody fetches: those of `likely` first, in
-    /// their order, then the others from the start of memory on.
-    pub fn absent(&self, likely: &[u32], most: usize) -> Vec<u32> {
+    /// Those of these chunks that are absent and that nobody fetches, in their order.
+    pub fn absent_of(&self, chunks: &[u32]) -> Vec<u32> {
         let state = self.lock();
-        let absent = |row: &usize| state.rows[*row] == Row::Absent;
-        let likely: Vec<usize> =
-            likely.iter().filter_map(|chunk| self.row(*chunk)).filter(absent).take(most).collect();
-        let others = (0..state.rows.len()).filter(absent).filter(|row| !likely.contains(row));
-        let rows = likely.iter().copied().chain(others).take(most);
-        rows.map(|row| self.head.chunks()[row].index).collect()
+        let absent =
+            |chunk: &u32| self.row(*chunk).is_some_and(|row| state.rows[row] == Row::Absent);
+        chunks.iter().copied().filter(absent).collect()
+    }
+
+    /// At most so many chunks that are absent and that nobody fetches, from the start of memory on.
+    pub fn absent(&self, most: usize) -> Vec<u32> {
+        let state = self.lock();
+        let rows = self.head.chunks().iter().zip(&state.rows);
+        let absent = rows.filter(|(_, row)| **row == Row::Absent);
+        absent.map(|(chunk, _)| chunk.index).take(most).collect()
     }
 
     /// Brings these chunks, those that are absent, in requests that make way for faults.
@@ -204,17 +209,18 @@ impl LazyImage {
         if zeros > 0 {
             return Ok(Found::Zeros(zeros.min(PAGES_PER_CHUNK as u32 - within)));
         }
-        self.bring(row, deadline)?;
+        self.bring(row, 1 << within, deadline)?;
         Ok(Found::Here)
     }
 
-    fn bring(&self, row: usize, deadline: Instant) -> Result<(), FetchError> {
+    fn bring(&self, row: usize, page: u16, deadline: Instant) -> Result<(), FetchError> {
         let mut state = self.lock();
         if state.rows[row] != Row::Here {
             state.progress.waited += 1;
             let chunk = self.head.chunks()[row].index;
-            if !state.touched.contains(&chunk) {
-                state.touched.push(chunk);
+            match state.touched.iter_mut().find(|touched| touched.0 == chunk) {
+                Some(touched) => touched.1 |= page,
+                None => state.touched.push((chunk, page)),
             }
         }
         loop {

@@ -89,6 +89,8 @@ impl Settings {
         set(&mut config.host_slots, self.host_slots);
         config.disk_budget_bytes = self.disk_budget.or(config.disk_budget_bytes);
         set(&mut config.upload_quota_bytes, self.upload_quota);
+        set(&mut config.lazy_above_bytes, self.lazy_above);
+        set(&mut config.lazy_above_bytes, self.lazy_above);
         set(&mut config.low_latency, self.low_latency);
         set(&mut config.sandbox, self.sandbox.map(Into::into));
     }

@@ -7,6 +7,7 @@ mod wake;
 use std::path::Path;
 use std::process::ExitCode;
 
+use faaslet_snapshot::board::Faults;
 use faaslet_snapshot::dirty::{Pagemap, PagemapMethod};
 use serde::Serialize;
 
@@ -139,15 +140,15 @@ fn huge_pages() -> Check {
 }
 
 fn userfaultfd() -> Check {
-    let state = match read("/proc/sys/vm/unprivileged_userfaultfd") {
+    let state = match Faults::open(1) {
         Ok(_) => Ok("there".to_owned()),
-        Err(_) => Err("this kernel has none".to_owned()),
+        Err(error) => Err(format!("cannot be had: {error}")),
     };
     Check::new(
         "userfaultfd",
         state,
-        "nothing yet: images are always whole on this host",
-        "use a kernel with CONFIG_USERFAULTFD",
+        "an image is fetched whole before its first call",
+        "use Linux 5.11 or newer with CONFIG_USERFAULTFD, and allow userfaultfd",
     )
 }
 

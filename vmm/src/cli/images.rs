@@ -1,5 +1,7 @@
 //! Images and what is kept on disk: `images`, `image`, `gc`.
 
+mod working_set;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::Context;
-use super::client::{At, Right, at_host};
+use super::client::{At, Client, Right, at_host};
 use super::exit::{Code, Failure};
 use super::output::{bytes, short};
 use crate::api::{GcInfo, ImageInfo};
@@ -34,6 +36,9 @@ pub enum Image {
     Inspect(At<Source>),
     /// Check every byte of an image
     Verify(At<Source>),
+    /// Show which parts of an image its calls touch first
+    #[command(name = "workingset")]
+    WorkingSet(At<working_set::Asked>),
     /// Write an image to a file
     Export(At<Export>),
     /// Take an image from a file, for deployments of the same recipe (operator)
@@ -121,6 +126,7 @@ impl Image {
             Self::Ls(at) => at.into_command(target).run(&context, Right::Tenant),
             Self::Inspect(at) => at.into_command(target).inspect(&context),
             Self::Verify(at) => at.into_command(target).verify(&context),
+            Self::WorkingSet(at) => at.into_command(target).run(&context),
             Self::Export(at) => at.into_command(target).run(&context),
             Self::Import(at) => at.into_command(target).run(&context),
             Self::Rm(at) => at.into_command(target).run(&context),
@@ -184,14 +190,24 @@ fn other_heads(context: &Context) -> Vec<Head> {
     let Ok(client) = context.target.http(Right::Tenant) else { return Vec::new() };
     let images: Vec<ImageInfo> = client.get("/v1/images").unwrap_or_default();
     let ids: BTreeSet<String> = images.into_iter().map(|image| image.id).collect();
-    let head = |id: &String| {
-        let path = format!("/v1/images/{id}?head=true");
-        let stream = client.stream(Method::GET, &path, None::<&()>).ok()?;
-        let mut bytes = Vec::new();
-        stream.take(MAX_HEAD_BYTES as u64).read_to_end(&mut bytes).ok()?;
-        Head::from_bytes(bytes).ok()
-    };
+    let head = |id: &String| head_of(&client, id).ok();
     ids.iter().take(MAX_OTHERS).filter_map(head).collect()
+}
+
+/// The head of an image on the monitor.
+fn head_of(client: &Client, id: &str) -> Result<Head, Failure> {
+    let path = format!("/v1/images/{id}?head=true");
+    let bytes = download(client, &path, MAX_HEAD_BYTES as u64)?;
+    Head::from_bytes(bytes).map_err(|error| damaged(Path::new(id), &error))
+}
+
+/// What the monitor answers, at most so many bytes of it.
+fn download(client: &Client, path: &str, most: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let stream = client.stream(Method::GET, path, None::<&()>)?;
+    let read = stream.take(most).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::local(format!("cannot read {path}"), error))?;
+    Ok(bytes)
 }
 
 fn damaged(path: &Path, error: &dyn std::fmt::Display) -> Failure {

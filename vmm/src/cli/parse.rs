@@ -16,6 +16,11 @@ pub fn size(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(bad)
 }
 
+/// A size, or `never` for one that nothing exceeds.
+pub fn size_or_never(text: &str) -> Result<u64, String> {
+    if text == "never" { Ok(u64::MAX) } else { size(text) }
+}
+
 /// `10s`, `250ms`, `2m`, or seconds.
 pub fn time(text: &str) -> Result<Duration, String> {
     let bad = || format!("expected a time such as 10s, 250ms or 2m; found {text:?}");
@@ -47,6 +52,7 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!(size("256M"), Ok(256 << 20));
+        assert_eq!((size_or_never("0"), size_or_never("never")), (Ok(0), Ok(u64::MAX)));
         assert_eq!(size("1GiB"), Ok(1 << 30));
         assert_eq!(size("77"), Ok(77));
         for bad in ["", "M", "1.5G", "-1", "5X", "99999999999G", "5µ"] {

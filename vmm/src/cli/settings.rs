@@ -95,6 +95,12 @@ pub struct Settings {
     /// (strict, the default for root), or say what is lost and go on (degrade)
     #[arg(long, env = "FAASLET_SANDBOX", value_name = "strict|degrade", value_parser = Sandbox::parse)]
     pub sandbox: Option<Sandbox>,
+    /// Call functions whose image is larger than this before all of it is in memory, or never
+    /// [default: 4M]
+    #[arg(long, env = "FAASLET_LAZY_ABOVE", value_name = "SIZE|never",
+          value_parser = parse::size_or_never)]
+    #[serde(with = "size_or_never")]
+    pub lazy_above: Option<u64>,
     /// Keep the processor awake: faster answers, more power
     #[arg(long, env = "FAASLET_LOW_LATENCY", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_name = "BOOL",
@@ -157,6 +163,21 @@ mod time {
     {
         let Some(time) = time else { return to.serialize_none() };
         to.collect_str(&format_args!("{}.{:09}s", time.as_secs(), time.subsec_nanos()))
+    }
+}
+
+/// Sizes without a bound too.
+#[allow(clippy::ref_option, reason = "the signature is serde's")]
+mod size_or_never {
+    pub(super) use super::size::serialize;
+    use super::parse;
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub(super) fn deserialize<'de, D>(from: D) -> Result<Option<u64>, D::Error>
+    where
+        D: Deserializer<'de>,
+    {
+        parse::size_or_never(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
     }
 }
 

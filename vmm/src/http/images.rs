@@ -74,6 +74,8 @@ pub(super) async fn remove(
 pub(super) struct ExportQuery {
     /// All but the stored pages.
     head: bool,
+    /// What its calls touch first, if that is known.
+    workingset: bool,
 }
 
 /// GET `/v1/images/{id}`: the image's file.
@@ -88,6 +90,14 @@ pub(super) async fn export(
         Problem::not_found(format!("no image {:?} of this tenant; see `faaslet images`", id.0));
     let find = move |monitor: &Arc<Monitor>| monitor.image_file(tenant.0.as_str(), &id.0);
     let file = app.blocking(find).await??.ok_or(absent)?;
+    if query.workingset {
+        let head = Head::read(&file).map_err(|error| Problem::internal(error.to_string()))?;
+        let unknown = "nothing is known of what calls of this image touch first: none was called \
+                       before it was whole";
+        let find = move |monitor: &Arc<Monitor>| monitor.working_set_file(head.id());
+        let set = app.blocking(find).await?.ok_or_else(|| Problem::not_found(unknown))?;
+        return Ok(octets(Body::from(set)));
+    }
     if query.head {
         let head = Head::read(&file).map_err(|error| Problem::internal(error.to_string()))?;
         return Ok(octets(Body::from(head.as_bytes().to_vec())));

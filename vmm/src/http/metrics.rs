@@ -76,6 +76,8 @@ fn host(registry: &mut Registry, measures: &Measures) {
         ("calls_in_flight", "Calls that have begun and not ended", measures.in_flight),
         ("cells", "Cells that run", measures.cells.len() as u64),
         ("functions", "Functions that can be called", measures.functions.len() as u64),
+        ("images_filling", "Images that are called before they are whole", measures.filling),
+        ("image_chunks_absent", "Chunks of those that are not here", measures.absent_chunks),
         ("store_bytes", "Bytes of modules, code and images on disk", measures.store_bytes),
         ("images", "Images in memory", measures.images.images),
         ("image_bytes", "Bytes of those", measures.images.bytes),
@@ -113,7 +115,10 @@ fn functions(registry: &mut Registry, functions: &[FunctionMeasure]) {
 }
 
 fn cells(registry: &mut Registry, cells: &[CellMeasure]) {
-    let gauges: [OfCell; 6] = [
+    let gauges: [OfCell; 7] = [
+        ("cell_pagers", "1 where images are called before they are whole", |cell| {
+            u64::from(cell.pager)
+        }),
         ("slots", "Slots that hold an instance", |cell| u64::from(cell.counts.slots)),
         ("slots_idle", "Of these, idle ones", |cell| u64::from(cell.counts.idle)),
         ("calls_queued", "Calls that wait for a slot", |cell| u64::from(cell.counts.queued)),

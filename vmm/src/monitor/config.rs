@@ -59,8 +59,8 @@ pub struct Config {
     pub drain: Duration,
     /// Whether cells run without a fence that this machine cannot put up.
     pub sandbox: Strictness,
-    /// Images of more bytes than this are called before they are whole; none for never.
-    pub lazy_above_bytes: Option<u64>,
+    /// Images of more bytes than this are called before they are whole.
+    pub lazy_above_bytes: u64,
     /// Keep the processor awake: lower latency, more power.
     pub low_latency: bool,
     /// What this host may hold of state.
@@ -92,7 +92,7 @@ impl Config {
             host_slots: 32_768,
             drain: Duration::from_secs(30),
             sandbox: Strictness::of_this_user(),
-            lazy_above_bytes: Some(LAZY_ABOVE_BYTES),
+            lazy_above_bytes: LAZY_ABOVE_BYTES,
             low_latency: false,
             state: StateBounds::default(),
             peers: None,

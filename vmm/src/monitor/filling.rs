@@ -92,14 +92,22 @@ impl Filling {
         runtime: &tokio::runtime::Handle,
         head: Head,
         file: File,
+        likely: Vec<u32>,
     ) -> Result<Arc<Self>, MemoryImageError> {
         let source = Arc::new(FileSource::new(file, "the image's file"));
-        Self::begin(runtime, head, vec![source], Vec::new())
+        Self::begin(runtime, head, vec![source], likely)
     }
 
     /// The image.
     pub fn image(&self) -> &Arc<LazyImage> {
         &self.image
+    }
+
+    /// What the background asks for next: all that is likely to be touched in one request, then
+    /// a few chunks at a time.
+    fn next(&self) -> Vec<u32> {
+        let likely = self.image.absent_of(&self.likely);
+        if likely.is_empty() { self.image.absent(CHUNKS_AT_ONCE) } else { likely }
     }
 
     /// Waits until it is whole.
@@ -121,7 +129,7 @@ async fn fill(filling: Weak<Filling>) {
         tokio::time::sleep(BEGIN_AFTER).await;
     }
     while let Some(filling) = filling.upgrade() {
-        let chunks = filling.image.absent(&filling.likely, CHUNKS_AT_ONCE);
+        let chunks = filling.next();
         if filling.whole.is.load(Ordering::SeqCst) {
             return;
         }
@@ -153,9 +161,15 @@ impl Monitor {
         number: u32,
     ) {
         let (deployed, link) = (Arc::downgrade(deployed), Arc::downgrade(link));
+        let monitor = Arc::downgrade(self);
         self.runtime.spawn(async move {
             filling.wait_whole().await;
             let Some(image) = filling.image.whole() else { return };
+            if let Some(monitor) = monitor.upgrade() {
+                let (touched, image) = (filling.image.touched(), Arc::clone(&image));
+                let keep = move || monitor.keep_working_set(image.head(), &touched);
+                let _ = blocking(keep).await;
+            }
             if let Some(deployed) = deployed.upgrade() {
                 *lock(&deployed.image) = Some(ImageHere::Whole(image));
             }

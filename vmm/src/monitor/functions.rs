@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use faaslet_snapshot::image::{Head, Image};
+use faaslet_snapshot::lazy::Progress;
 use faaslet_store::{Deployment, FunctionName, Mode as StoreMode, TenantLimits, VersionInfo};
 use tokio::sync::Mutex as AsyncMutex;
 
@@ -239,6 +240,14 @@ impl Deployed {
     /// The cell that has it, and its number there.
     pub fn loaded(&self) -> Option<(Arc<CellLink>, u32)> {
         lock(&self.loaded).clone().filter(|(link, _)| link.takes_calls())
+    }
+
+    /// How much of its image is here, while it is not whole.
+    pub fn filling(&self) -> Option<Progress> {
+        match lock(&self.image).as_ref()? {
+            ImageHere::Whole(_) => None,
+            ImageHere::Filling(filling) => Some(filling.image().progress()),
+        }
     }
 
     /// Its idle slots, as its cell told last.

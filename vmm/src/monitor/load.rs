@@ -247,7 +247,8 @@ fn image(
         Some(file) => {
             let head = Head::read(&file).map_err(failed)?;
             let id = head.id();
-            let filling = Filling::from_file(&monitor.runtime, head, file);
+            let likely = monitor.working_set(&head).chunks();
+            let filling = Filling::from_file(&monitor.runtime, head, file, likely);
             ImageHere::Filling(filling.map_err(|source| failed(OpenError::Memory { id, source }))?)
         }
         None => {
@@ -262,9 +263,11 @@ fn image(
 /// The file of an image that may be called before it is here: large enough, and all of it in one
 /// file; a layer is put together first.
 fn large(monitor: &Monitor, blob: Hash, lazy: bool) -> Result<Option<File>, LoadError> {
-    let Some(above) = monitor.config.lazy_above_bytes.filter(|_| lazy) else { return Ok(None) };
+    if !lazy {
+        return Ok(None);
+    }
     let file = monitor.store.open_blob(BlobKind::Image, blob).map_err(StoreError::from)?;
-    let large = file.metadata()?.len() > above;
+    let large = file.metadata()?.len() > monitor.config.lazy_above_bytes;
     Ok((large && base_of(&file).map_err(RestError::from)?.is_none()).then_some(file))
 }
 

@@ -21,6 +21,10 @@ pub struct Measures {
     pub functions: Vec<FunctionMeasure>,
     /// Cells that run.
     pub cells: Vec<CellMeasure>,
+    /// Images that are called before they are whole.
+    pub filling: u64,
+    /// Chunks of those that are not here yet.
+    pub absent_chunks: u64,
     /// State, by tenant.
     pub states: Vec<StateMeasure>,
     /// What the disk stored of state.
@@ -62,6 +66,8 @@ pub struct CellMeasure {
     pub tenant: String,
     /// Its counts since it started.
     pub counts: WorkerCounts,
+    /// Whether it can run forks of images that are not whole.
+    pub pager: bool,
     /// What its local tier has, and has done since it started.
     pub state: StateCounts,
 }
@@ -87,9 +93,15 @@ impl Monitor {
             if let Some(link) = tenant.current() {
                 let (counts, state) = (link.counts(), link.state_counts());
                 let tenant = tenant.name.clone();
-                measures.cells.push(CellMeasure { tenant, counts, state });
+                let pager = link.paging().can();
+                measures.cells.push(CellMeasure { tenant, counts, pager, state });
             }
             let of_tenant = self.functions.of(&tenant.name);
+            for deployed in &of_tenant {
+                let Some(progress) = deployed.filling() else { continue };
+                measures.filling += 1;
+                measures.absent_chunks += (progress.chunks - progress.here) as u64;
+            }
             measures.functions.extend(of_tenant.iter().map(|deployed| FunctionMeasure {
                 tenant: tenant.name.clone(),
                 function: deployed.name().to_owned(),

@@ -38,6 +38,7 @@ mod remote;
 pub mod state;
 mod stats;
 mod tenants;
+mod working_sets;
 
 use std::fs::File;
 use std::sync::{Arc, Mutex, Weak};

@@ -3,6 +3,7 @@
 mod beside;
 mod chains;
 mod faults;
+mod filling;
 mod guests;
 mod limits;
 mod lost;
@@ -174,10 +175,21 @@ impl Bench {
         module: &[u8],
         limits: Limits,
     ) -> Result<Function, BakeError> {
+        self.function_of(name, module, limits, |file| Image::open(file).unwrap())
+    }
+
+    /// The same, whose image is opened in another way.
+    pub(crate) fn function_of(
+        &mut self,
+        name: &str,
+        module: &[u8],
+        limits: Limits,
+        open: impl FnOnce(&[u8]) -> Image,
+    ) -> Result<Function, BakeError> {
         let limits = BakeLimits { function: limits, ..BakeLimits::default() };
         let recipe = Recipe { limits, ..Recipe::default() };
         let baked = bake(&self.engine, module, &recipe, true, |_| {})?;
-        let image = Image::open(baked.image.as_deref().unwrap()).unwrap();
+        let image = open(baked.image.as_deref().unwrap());
         let source = Source {
             number: self.functions.len() as u32,
             tenant: "t".into(),

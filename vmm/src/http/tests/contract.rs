@@ -10,10 +10,10 @@ use super::super::problem::KINDS;
 use super::super::router::ROUTES;
 use super::Site;
 use crate::api::{
-    DeployEvent, DeployRequest, DeployedInfo, FunctionInfo, GcInfo, GrantRequest, ImageInfo,
-    LimitsRequest, LogRecord, ModuleInfo, Problem, RollbackRequest, SettingsRequest, StateAppended,
-    StateChange, StateDiff, StateList, StateVersion, TenantInfo, TenantRequest, TokenEntry,
-    TokenInfo, VersionInfo,
+    DeployEvent, DeployRequest, DeployedInfo, FunctionInfo, GcInfo, GrantRequest, HostWarmth,
+    ImageInfo, LimitsRequest, LogRecord, ModuleInfo, PrewarmRequest, Problem, RollbackRequest,
+    SettingsRequest, StateAppended, StateChange, StateDiff, StateList, StateVersion, TenantInfo,
+    TenantRequest, TokenEntry, TokenInfo, VersionInfo,
 };
 use crate::builder::Phase;
 use crate::cell::Mode;
@@ -153,6 +153,8 @@ fn what_is_sent_has_the_fields_of_the_document() {
     check("VersionInfo", &version);
     check("FunctionInfo", &function());
     check("LogRecord", &record());
+    check("PrewarmRequest", &PrewarmRequest::default());
+    check("HostWarmth", &HostWarmth::failed("h", text()));
     check("StateList", &StateList { values: Vec::new(), more: false });
     check("StateChange", &StateChange { at: 0, len: 0 });
     check("StateDiff", &StateDiff { changes: Vec::new(), complete: true });
@@ -183,7 +185,7 @@ fn deployed() -> DeployedInfo {
         image: None,
         artefact_bytes: 0,
         image_bytes: 0,
-        base: Some("python".into()),
+        base: Some(String::new()),
         phases: Vec::new(),
     }
 }
@@ -196,6 +198,7 @@ fn function() -> FunctionInfo {
         image: None,
         image_bytes: 0,
         kept: Ok(()),
+        copy_of: None,
         warm_slots: 0,
         calls: 0,
         errors: 0,

@@ -23,6 +23,7 @@ use faaslet_abi::Outcome;
 use faaslet_ring::{Bell, MonitorEnd};
 use faaslet_sandbox::aio::{AsyncChild, AsyncSocket};
 use faaslet_sandbox::cgroup::{Cgroup, Cgroups};
+use faaslet_snapshot::pager::FAULT_LIMIT;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::MissedTickBehavior;
 
@@ -75,9 +76,11 @@ impl CellLink {
     ) -> Result<Arc<Self>, CellError> {
         let started = start::start(spec, cgroups).await?;
         let (mut bells, mut workers) = (Vec::new(), Vec::new());
-        for MonitorEnd { to_cell, from_cell, bell } in started.rings {
+        for (number, end) in started.rings.into_iter().enumerate() {
+            let MonitorEnd { to_cell, from_cell, bell } = end;
+            let pause = if number < spec.workers { Duration::ZERO } else { FAULT_LIMIT };
             bells.push(bell);
-            workers.push(WorkerLink::new(to_cell, from_cell));
+            workers.push(WorkerLink::new(to_cell, from_cell, pause));
         }
         let link = Arc::new_cyclic(|link| Self {
             tenant: spec.tenant.clone(),

@@ -45,6 +45,8 @@ pub(super) struct WorkerLink {
     from: Mutex<From>,
     in_flight: AtomicUsize,
     started: Instant,
+    /// How long it may be silent because a page is on its way.
+    pause: Duration,
     /// When it said something last, after `started`.
     heard_ms: AtomicU64,
     /// When it came to owe an answer that nobody waits for, since `started`; 0 when it owes none.
@@ -94,13 +96,14 @@ pub(super) enum TellError {
 }
 
 impl WorkerLink {
-    pub(super) fn new(producer: Producer, consumer: Consumer) -> Self {
+    pub(super) fn new(producer: Producer, consumer: Consumer, pause: Duration) -> Self {
         let to = To { producer, waiting: Slab::new(MAX_IN_FLIGHT), head: Vec::new(), ended: false };
         Self {
             to: Mutex::new(to),
             from: Mutex::new(From { consumer, message: Vec::new() }),
             in_flight: AtomicUsize::new(0),
             started: Instant::now(),
+            pause,
             heard_ms: AtomicU64::new(0),
             owes_ms: AtomicU64::new(0),
             counts: Mutex::default(),
@@ -185,7 +188,12 @@ impl WorkerLink {
         self.in_flight.fetch_sub(late.len(), Ordering::Relaxed);
         let heard = self.started + Duration::from_millis(self.heard_ms.load(Ordering::Relaxed));
         let silent = late.iter().any(|waiting| heard + ANSWER_MARGIN < waiting.until);
-        (late.into_iter().map(|waiting| waiting.caller).collect(), silent)
+        // One that may wait for a page is given the time for that.
+        let pauses = silent && !self.pause.is_zero();
+        if pauses {
+            self.owes();
+        }
+        (late.into_iter().map(|waiting| waiting.caller).collect(), silent && !pauses)
     }
 
     /// A call was taken out that the worker still owes an answer to: it says one soon, if it can.
@@ -205,7 +213,7 @@ impl WorkerLink {
             self.owes_ms.store(0, Ordering::Relaxed);
             return false;
         }
-        self.started.elapsed() > Duration::from_millis(since) + ANSWER_MARGIN
+        self.started.elapsed() > Duration::from_millis(since) + ANSWER_MARGIN + self.pause
     }
 
     /// Sends nothing from now on, if nothing waits; otherwise it says no.
