@@ -15,7 +15,7 @@ use faaslet_snapshot::reset::ResetMethod;
 use faaslet_snapshot::slot::Slot;
 use ground::Ground;
 use rand::rngs::StdRng;
-use rand::{Rng as _, RngExt as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 /// Resets in one run.
 const ROUNDS: u64 = 60;
