@@ -31,7 +31,7 @@ fn make(session: &StateSession, key: &str, durability: Durability) {
 
 fn push(session: &StateSession, key: &str, turn: usize, payload: &Bytes) {
     let stamp = Stamp { session: SessionId(0), sequence: turn as u64 + 2 };
-    let body = Body::Push { stamp, expected: None, fence: None, len: 4096 };
+    let body = Body::Push { stamp, made: Version::NONE, expected: None, fence: None, len: 4096 };
     ask(session, key, body, payload.clone());
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use faaslet_state::message::{Body, Failure, Reply, SessionId, Stamp};
 use faaslet_state::session::SessionError;
-use faaslet_state::{Durability, Element, Rule, Spec};
+use faaslet_state::{Durability, Element, Rule, Spec, Version};
 use faaslet_vmm::monitor::state::{StateSession, States, StatesConfig};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
@@ -63,7 +63,7 @@ fn make(session: &StateSession, key: &str) {
 /// Appends until the disk is full; how many bytes were acknowledged.
 fn fill(session: &StateSession, key: &str, from: u64) -> u64 {
     for turn in from.. {
-        let body = Body::Append { stamp: stamp(turn), fence: None };
+        let body = Body::Append { stamp: stamp(turn), made: Version::NONE, fence: None };
         match ask(session, key, body, vec![turn as u8; PART_BYTES as usize]) {
             Ok(Reply::Appended { .. }) => {}
             Err(SessionError::Refused(Failure::Storage { why })) => {
@@ -88,7 +88,7 @@ fn fills_and_empties(disk: &Path) {
     let states = States::open(&config).unwrap();
     let session = states.begin("tenant");
     make(&session, "kept");
-    let first = Body::Append { stamp: stamp(2), fence: None };
+    let first = Body::Append { stamp: stamp(2), made: Version::NONE, fence: None };
     ask(&session, "kept", first, vec![1; 1000]).unwrap();
     make(&session, "big");
     let stored = fill(&session, "big", 2);
@@ -96,7 +96,8 @@ fn fills_and_empties(disk: &Path) {
     assert_eq!(len(&session, "big"), stored, "what was refused is taken back");
     assert_eq!(len(&session, "kept"), 1000);
 
-    let delete = Body::Delete { stamp: stamp(1_000), expected: None, fence: None };
+    let delete =
+        Body::Delete { stamp: stamp(1_000), made: Version::NONE, expected: None, fence: None };
     ask(&session, "big", delete, Vec::new()).unwrap();
     states.stop().unwrap();
     drop((session, states));

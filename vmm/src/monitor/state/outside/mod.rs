@@ -11,6 +11,7 @@ mod read;
 mod write;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,11 @@ pub(super) type Outsides = Mutex<HashMap<String, Outside>>;
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
-pub struct Outside(StateSession);
+pub struct Outside {
+    session: StateSession,
+    /// Versions that were opened so far.
+    opened: Arc<AtomicU64>,
+}
 
 impl States {
     /// The way in for a tenant's requests from outside.
@@ -48,7 +53,7 @@ impl States {
         if let Some(known) = outsides.get(tenant) {
             return known.clone();
         }
-        let outside = Outside(self.begin(tenant));
+        let outside = Outside { session: self.begin(tenant), opened: Arc::default() };
         outsides.insert(tenant.to_owned(), outside.clone());
         outside
     }
@@ -71,7 +76,7 @@ impl Outside {
             // Nobody waits any more: then it is for nobody.
             let _ = tell.send(result);
         });
-        self.0.ask_numbered(key, body, payload, Instant::now() + WITHIN, answered);
+        self.session.ask_numbered(key, body, payload, Instant::now() + WITHIN, answered);
         match told.await {
             Ok(result) => result.map_err(|error| OutsideError::of(key, error)),
             Err(_) => Err(OutsideError::Ended),
