@@ -5,8 +5,8 @@ use anyhow::{Result, bail};
 use crate::book::Book;
 use crate::names::fits;
 use crate::{
-    bakes, calls, chain, chain_other, churn, first, fork, hogwild, lazy, live, micro, monitor, open,
-    recognise, remote, state,
+    bakes, calls, chain, chain_other, churn, first, fork, hogwild, lazy, live, micro, monitor,
+    open, recognise, remote, state,
 };
 
 /// What is measured together.

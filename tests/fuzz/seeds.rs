@@ -116,9 +116,9 @@ fn messages() -> Vec<Vec<u8>> {
         vec![
             Body::Create { spec, renew: false, stamp },
             Body::Pull { ranges, at: None },
-            Body::Push { stamp, expected: None, fence: None, len: 8 },
+            Body::Push { stamp, made: Version::NONE, expected: None, fence: None, len: 8 },
             Body::Lock { stamp, holder: 1, mode: LockMode::Write, wait_us: 9 },
-            Body::Open { session: SessionId(1), at: None },
+            Body::Open { stamp, at: None },
             Body::List { after: "a".into(), limit: 3 },
         ]
     });

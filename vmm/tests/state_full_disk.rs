@@ -72,7 +72,7 @@ fn make(session: &StateSession, key: &str) {
 /// Appends until the disk is full; how many bytes were acknowledged.
 fn fill(session: &StateSession, key: &str, from: u64) -> u64 {
     for turn in from.. {
-        let body = Body::Append { stamp: stamp(turn), fence: None };
+        let body = Body::Append { stamp: stamp(turn), made: Version::NONE, fence: None };
         match ask(session, key, body, vec![turn as u8; PART_BYTES as usize]) {
             Ok(Reply::Appended { .. }) => {}
             Err(SessionError::Refused(Failure::Storage { why })) => {
@@ -97,7 +97,8 @@ fn big(turn: u32) -> String {
 }
 
 fn delete(session: &StateSession, key: &str) {
-    let delete = Body::Delete { stamp: stamp(1_000), expected: None, fence: None };
+    let delete =
+        Body::Delete { stamp: stamp(1_000), made: Version::NONE, expected: None, fence: None };
     ask(session, key, delete, Vec::new()).unwrap();
 }
 
@@ -121,7 +122,7 @@ fn fills_and_empties(disk: &Path) {
     let states = States::open(&config).unwrap();
     let session = states.begin("tenant");
     make(&session, "kept");
-    let first = Body::Append { stamp: stamp(2), fence: None };
+    let first = Body::Append { stamp: stamp(2), made: Version::NONE, fence: None };
     ask(&session, "kept", first, vec![1; 1000]).unwrap();
     make(&session, &big(0));
     let stored = fill(&session, &big(0), 2);

@@ -23,6 +23,8 @@ pub enum CloseCode {
     ShuttingDown = 6,
     /// The server has as many connections as it takes.
     Full = 7,
+    /// The two hosts were started with different lists of hosts.
+    OtherHosts = 8,
 }
 
 impl CloseCode {
@@ -38,6 +40,7 @@ impl CloseCode {
             Self::Idle,
             Self::ShuttingDown,
             Self::Full,
+            Self::OtherHosts,
         ]
         .into_iter()
         .find(|code| *code as u64 == number)

@@ -214,6 +214,16 @@ fn what_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn hosts_with_different_lists_of_hosts_do_not_talk() {
+    let of = |hosts| PeerSettings { hosts, ..PeerSettings::default() };
+    let refused = |ours, theirs| Peers::try_open(seed(), [of(ours), of(theirs)]).err();
+    assert_eq!(refused(7, 8).map(|close| close.code), Some(CloseCode::OtherHosts));
+    for (ours, theirs) in [(7, 7), (0, 7), (7, 0)] {
+        assert!(refused(ours, theirs).is_none());
+    }
+}
+
+#[test]
 fn who_leaves_finishes_what_is_in_flight() {
     let mut pair = Peers::open(seed());
     let before = pair.ask(A, 10, LONG).unwrap();

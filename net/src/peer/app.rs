@@ -142,7 +142,8 @@ impl PeersApp {
     }
 
     fn settings(&self) -> PeerSettings {
-        PeerSettings { limits: self.config.limits, patience: self.config.patience }
+        let PeersConfig { limits, patience, hosts, .. } = self.config;
+        PeerSettings { limits, patience, hosts }
     }
 
     fn be_due(&mut self, at: Instant) {

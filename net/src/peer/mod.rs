@@ -154,6 +154,8 @@ pub struct PeersConfig {
     pub first_pause: Duration,
     /// The longest pause.
     pub max_pause: Duration,
+    /// A digest of the list of hosts, which must be the same at both ends; 0 for none.
+    pub hosts: u64,
 }
 
 impl Default for PeersConfig {
@@ -165,6 +167,7 @@ impl Default for PeersConfig {
             max_queued_bytes: 128 << 20,
             first_pause: Duration::from_millis(20),
             max_pause: Duration::from_secs(1),
+            hosts: 0,
         }
     }
 }

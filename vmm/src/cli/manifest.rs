@@ -24,10 +24,6 @@ pub fn text(manifest: &str, key: &str) -> Option<String> {
     Some(whole.get(key)?.as_str()?.to_owned())
 }
 
-fn size_or_never<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-    parse::size_or_never(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
-}
-
 /// The name in a project's manifest: at its top, or in one of its tables.
 pub fn name(text: &str, table: Option<&str>) -> Option<String> {
     let whole: toml::Table = text.parse().ok()?;

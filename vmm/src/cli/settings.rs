@@ -169,8 +169,8 @@ mod time {
 /// Sizes without a bound too.
 #[allow(clippy::ref_option, reason = "the signature is serde's")]
 mod size_or_never {
-    pub(super) use super::size::serialize;
     use super::parse;
+    pub(super) use super::size::serialize;
     use serde::{Deserialize, Deserializer, de::Error};
 
     pub(super) fn deserialize<'de, D>(from: D) -> Result<Option<u64>, D::Error>

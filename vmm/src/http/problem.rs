@@ -233,7 +233,7 @@ fn of_session(error: &SessionError, text: String) -> Problem {
     match failure {
         Failure::NotFound => Problem::not_found(text),
         Failure::Lost | Failure::Collected { .. } => Problem::gone(text),
-        Failure::OtherSpec { .. } => Problem::conflict(text),
+        Failure::OtherSpec { .. } | Failure::OtherValue { .. } => Problem::conflict(text),
         Failure::Locked { .. } | Failure::LockTimeout { .. } => Problem::locked(text),
         Failure::Malformed { .. } => Problem::bad_request(text),
         Failure::Storage { .. } => Problem::disk_full(text),

@@ -112,7 +112,8 @@ fn owners(len: usize) {
     delta::diff(&spec(Rule::Sum), Chunk(0), &vec![0; len], &vec![1; len], &mut changes);
     measure(&format!("owner: push of {len} bytes"), || {
         let (expected, fence) = (None, None);
-        let push = Body::Push { stamp: stamp(), expected, fence, len: len as u64 };
+        let push =
+            Body::Push { stamp: stamp(), made: Version::NONE, expected, fence, len: len as u64 };
         ask(&mut owner, push, &changes);
     });
     measure(&format!("owner: pull of {len} bytes"), || {
@@ -137,7 +138,13 @@ fn wire() {
         delta::diff(&spec, Chunk(0), &[0; 8], &1_u64.to_le_bytes(), &mut changes);
         carry(&mut owner, &key, Body::Create { spec, renew: false, stamp: stamp() }, &[]);
         measure(&format!("wire and owner: push of 8 bytes, {key}"), || {
-            let push = Body::Push { stamp: stamp(), expected: None, fence: None, len: 8 };
+            let push = Body::Push {
+                stamp: stamp(),
+                made: Version::NONE,
+                expected: None,
+                fence: None,
+                len: 8,
+            };
             carry(&mut owner, &key, push, &changes);
         });
         measure(&format!("wire and owner: pull of 8 bytes, {key}"), || {

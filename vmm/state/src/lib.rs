@@ -18,6 +18,7 @@ pub mod payload;
 pub mod session;
 pub mod spec;
 pub mod version;
+pub mod wire;
 
 pub use chunk::{CHUNK_BYTES, Chunk, ChunkRange};
 pub use host::{HostId, Route};

@@ -8,19 +8,23 @@
 //! | `Create` | | `Value` | |
 //! | `Stat` | | `Value` | |
 //! | `Pull` | | `Pulled` | chunks |
-//! | `Push` | changes | `Pushed` | |
+//! | `Push` | changes | `Pushed` | versions before |
 //! | `Append` | bytes | `Appended` | |
 //! | `Resize`, `Delete` | | `Pushed` | |
 //! | `Lock` | | `Granted` | |
 //! | `Unlock`, `Renew`, `End`, `Close` | | `Done` | |
 //! | `Open` | | `Value` | |
 //! | `List` | | `Listed` | names |
-//! | `Versions` | | `Versions` | |
+//! | `Versions` | | `Versions` | versions |
 //! | `Watch` | | `Value` | |
 //!
 //! A request that changes something carries a [`Stamp`]; sent again with the same stamp it is
 //! applied once, and answered as it was the first time. One that comes after a later one of the
-//! same session is `Stale`.
+//! same session is `Stale`. It says which value it is about, by the version in which that was
+//! made: one that was deleted and made again under the same name is another.
+//!
+//! Heads are small: what grows with the number of things is in the payload. So a reply is two
+//! things, by [`Reply::to_wire`].
 
 #![allow(missing_docs, reason = "the archived twins that rkyv derives have none")]
 
@@ -38,7 +42,7 @@ pub const MAX_PULL_CHUNKS: u32 = 126;
 /// Most chunks that one push changes.
 pub const MAX_PUSH_CHUNKS: usize = 1024;
 /// Most sessions in one `Renew`.
-pub const MAX_RENEWED: usize = 1024;
+pub const MAX_RENEWED: usize = 128;
 /// Most names or versions in one answer.
 pub const MAX_LISTED: u32 = 1024;
 
@@ -89,13 +93,39 @@ impl Body {
         }
     }
 
+    /// The stamp of a request that has one.
+    pub fn stamp_mut(&mut self) -> Option<&mut Stamp> {
+        match self {
+            Self::Create { stamp, .. }
+            | Self::Push { stamp, .. }
+            | Self::Append { stamp, .. }
+            | Self::Resize { stamp, .. }
+            | Self::Delete { stamp, .. }
+            | Self::Lock { stamp, .. }
+            | Self::Unlock { stamp, .. }
+            | Self::Open { stamp, .. }
+            | Self::Close { stamp } => Some(stamp),
+            _ => None,
+        }
+    }
+
+    /// Whether it gives something back, or tells that what is held is still needed: that has room
+    /// where nothing else has.
+    pub fn gives_back(&self) -> bool {
+        matches!(
+            self,
+            Self::Unlock { .. } | Self::Close { .. } | Self::Renew { .. } | Self::End { .. }
+        )
+    }
+
     /// The session that it names as the one that sends it.
     pub fn session(&self) -> Option<SessionId> {
         match self {
-            Self::Lock { stamp, .. } | Self::Unlock { stamp, .. } => Some(stamp.session),
-            Self::Open { session, .. } | Self::Close { session, .. } | Self::End { session } => {
-                Some(*session)
-            }
+            Self::Lock { stamp, .. }
+            | Self::Unlock { stamp, .. }
+            | Self::Open { stamp, .. }
+            | Self::Close { stamp } => Some(stamp.session),
+            Self::End { session } => Some(*session),
             _ => self.change().map(|stamp| stamp.session),
         }
     }
@@ -225,27 +255,32 @@ pub enum Body {
         ranges: Vec<PullRange>,
         at: Option<Version>,
     },
-    /// Merges changes. `expected`: refused with `Conflict` unless it is the newest version.
+    /// Merges changes. `made`: refused with `OtherValue` unless it was made in that version, or
+    /// this is `Version::NONE`. `expected`: refused with `Conflict` unless it is the newest one.
     /// `fence`: the token of the global write lock that the sender holds.
     /// `len`: the length that the value has at least afterwards.
     Push {
         stamp: Stamp,
+        made: Version,
         expected: Option<Version>,
         fence: Option<Version>,
         len: u64,
     },
     Append {
         stamp: Stamp,
+        made: Version,
         fence: Option<Version>,
     },
     Resize {
         stamp: Stamp,
+        made: Version,
         expected: Option<Version>,
         fence: Option<Version>,
         len: u64,
     },
     Delete {
         stamp: Stamp,
+        made: Version,
         expected: Option<Version>,
         fence: Option<Version>,
     },
@@ -277,15 +312,16 @@ pub enum Body {
         session: SessionId,
     },
     /// Keep version `at` (the newest, if `None`) for this session, until it closes it, ends, or
-    /// its lease runs out. Answered by the value as of that version.
+    /// its lease runs out. Answered by the value as of that version. As with a lock, the stamp
+    /// names the opening: sent again it is the same one, and others have the same version open.
     Open {
-        session: SessionId,
+        stamp: Stamp,
         at: Option<Version>,
     },
-    /// The session does not need the version any more.
+    /// The version that was opened with this stamp is not needed any more, or will not be: an
+    /// `Open` that comes later is `Stale`.
     Close {
-        session: SessionId,
-        version: Version,
+        stamp: Stamp,
     },
     /// Keys with the prefix, after `after`, in order; of the shards that this host owns.
     List {
@@ -380,6 +416,8 @@ pub enum Failure {
     OtherSpec { found: Spec },
     #[error("expected a length of at most {limit} bytes, in whole elements; found {found}")]
     Length { limit: u64, found: u64 },
+    #[error("the value was deleted, and another of its name made in version {made}: open it again")]
+    OtherValue { made: Version },
     #[error("expected version {expected}; found {found}: pull and try again")]
     Conflict { expected: Version, found: Version },
     #[error(

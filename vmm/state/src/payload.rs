@@ -11,6 +11,8 @@
 //!                  kind 0 zeros (no body), 1 whole (len bytes), 2 changes since the range's
 //!                  `since` (len bytes: one entry as above, values absolute)
 //! names (list)     repeated: len u16 │ UTF-8
+//! versions         repeated: epoch u64 │ n u64 (pushed); and behind it len u64 │ age in ms u64
+//!                  │ changed bytes u64 (versions)
 //! ```
 //!
 //! Readers check everything before they give out anything, and copy nothing.
@@ -19,6 +21,7 @@ mod changes;
 mod chunks;
 mod names;
 mod pieces;
+mod versions;
 
 pub(crate) use changes::EntryWriter;
 pub use changes::{Changes, ChunkChanges, Run};
@@ -26,6 +29,7 @@ pub use chunks::{Body, PulledChunk, pulled_chunks};
 pub(crate) use chunks::{write_changes, write_whole, write_zeros};
 pub use names::{names, write_name};
 pub use pieces::{Payload, Piece};
+pub(crate) use versions::{read_version_stats, read_versions, write_version_stats, write_versions};
 
 /// Why bytes are no payload.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -21,7 +21,7 @@ mod queue;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use config::*;
 pub use routes::Routes;
@@ -52,6 +52,21 @@ pub struct Transmit<P> {
     pub head: Vec<u8>,
     /// And what goes beside it.
     pub payload: P,
+    /// A later answer counts as lost.
+    pub within: Duration,
+    /// What room it needs.
+    pub kind: TransmitKind,
+}
+
+/// How a request uses the way to its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransmitKind {
+    /// The owner lets it wait, for a lock that is not free.
+    Waits,
+    /// It gives something back, or tells that what is held is still needed: it goes first.
+    GivesBack,
+    /// It is answered as soon as may be.
+    Asks,
 }
 
 /// The end of a request.
@@ -125,7 +140,8 @@ struct Pending<P> {
 struct Attempt {
     request: RequestId,
     to: HostId,
-    at: Instant,
+    /// From then on an answer counts as lost, but for the time that the owner waited.
+    late: Instant,
     epoch: Epoch,
 }
 
@@ -148,7 +164,7 @@ pub struct Session<P> {
     events: VecDeque<Event<P>>,
 }
 
-impl<P: Clone + Default> Session<P> {
+impl<P: Clone + Default + AsRef<[u8]>> Session<P> {
     /// A session that begins.
     pub fn new(id: SessionId, routes: Routes, config: SessionConfig) -> Self {
         Self {
@@ -200,9 +216,12 @@ impl<P: Clone + Default> Session<P> {
         let valid = Key::new(key.as_bytes())
             .map_err(|error| Failure::Malformed { why: error.to_string() })?;
         let target = Target::Shard(valid.shard(tenant));
-        self.leases.submitted(tenant, key, &body);
         let request = request(tenant, key, body);
-        self.add(now, request, payload, target, deadline, false)
+        let asked = request.body.clone();
+        let id = self.add(now, request, payload, target, deadline, false)?;
+        self.leases.submitted((tenant, key), &asked);
+        self.handle_timeout(now);
+        Ok(id)
     }
 
     /// Asks one host, for what is about no single key: `List`, `Renew`, `End`. A list's key is
@@ -219,7 +238,9 @@ impl<P: Clone + Default> Session<P> {
         deadline: Instant,
     ) -> Result<RequestId, SessionError> {
         let request = request(tenant, key, body);
-        self.add(now, request, P::default(), Target::Host(host), deadline, false)
+        let id = self.add(now, request, P::default(), Target::Host(host), deadline, false)?;
+        self.handle_timeout(now);
+        Ok(id)
     }
 
     fn add(
@@ -231,8 +252,11 @@ impl<P: Clone + Default> Session<P> {
         deadline: Instant,
         silent: bool,
     ) -> Result<RequestId, SessionError> {
-        if self.requests.len() >= MAX_REQUESTS {
-            return Err(SessionError::Full { limit: MAX_REQUESTS });
+        // What gives something back has room of its own.
+        let limit =
+            if request.body.gives_back() { MAX_REQUESTS + MAX_GIVEN_BACK } else { MAX_REQUESTS };
+        if self.requests.len() >= limit {
+            return Err(SessionError::Full { limit });
         }
         self.last_request += 1;
         let id = RequestId(self.last_request);
@@ -252,7 +276,6 @@ impl<P: Clone + Default> Session<P> {
         };
         self.requests.insert(id, pending);
         self.wake(id, if first { now } else { deadline });
-        self.handle_timeout(now);
         Ok(id)
     }
 
@@ -284,16 +307,20 @@ impl<P: Clone + Default> Session<P> {
         };
         pending.request.epoch = epoch;
         let head = pending.request.to_bytes().ok()?;
-        let pause = self.config.answer_within(&pending.request.body, pending.tries);
+        let (body, sent) = (&pending.request.body, pending.payload.as_ref().len());
+        let pause = self.config.resend_after(body, sent, pending.tries);
+        let within = self.config.answer_within(body, sent);
+        let kind = SessionConfig::kind(body);
+        let late = now + self.config.late_after(body, sent);
         pending.tries += 1;
         pending.unanswered += 1;
         let payload = pending.payload.clone();
         self.last_attempt += 1;
         let attempt = AttemptId(self.last_attempt);
         pending.attempts.push(attempt);
-        self.attempts.insert(attempt, Attempt { request: id, to, at: now, epoch });
+        self.attempts.insert(attempt, Attempt { request: id, to, late, epoch });
         self.wake(id, now + pause);
-        Some(Transmit { to, attempt, head, payload })
+        Some(Transmit { to, attempt, head, payload, within, kind })
     }
 
     fn make_ready(&mut self, id: RequestId) {
@@ -316,7 +343,11 @@ impl<P: Clone + Default> Session<P> {
     }
 
     /// Sends what has waited long enough, gives up what is past its deadline, renews leases.
+    ///
+    /// Invariant: nothing that it calls calls it. What becomes due on the way gets a timer, and
+    /// its turn here: the stack stays as deep as it is, however much is due at once.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.renew(now);
         while let Some((at, id)) = self.timers.first().copied()
             && at <= now
         {
@@ -330,7 +361,6 @@ impl<P: Clone + Default> Session<P> {
                 None => {}
             }
         }
-        self.renew(now);
     }
 }
 

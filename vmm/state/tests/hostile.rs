@@ -61,8 +61,8 @@ fn bodies() -> Vec<Body> {
     vec![
         Body::Create { spec, renew: false, stamp },
         Body::Pull { ranges, at },
-        Body::Push { stamp, expected, fence, len: 8 },
-        Body::Append { stamp, fence: None },
+        Body::Push { stamp, made: Version::NONE, expected, fence, len: 8 },
+        Body::Append { stamp, made: Version::NONE, fence: None },
         Body::Renew { sessions: vec![SessionId(1)] },
         Body::End { session: SessionId(2) },
         Body::List { after: "a".into(), limit: 3 },

@@ -133,7 +133,8 @@ impl Writer {
                 }
                 let stamp = self.stamp(count + 1);
                 let len = 65_536 + 8;
-                let body = Body::Push { stamp, expected: None, fence: None, len };
+                let body =
+                    Body::Push { stamp, made: Version::NONE, expected: None, fence: None, len };
                 self.ask(&name, body, payload).unwrap();
             }
             Kind::Temp if count % 2 == 1 => self.append(&name, 2 * count, count),
@@ -141,7 +142,7 @@ impl Writer {
                 // First it is counted, then deleted: an end between shows the number before.
                 self.append(&format!("{name}/deleted"), count / 2, count);
                 let stamp = self.stamp(4 * count);
-                let body = Body::Delete { stamp, expected: None, fence: None };
+                let body = Body::Delete { stamp, made: Version::NONE, expected: None, fence: None };
                 match self.ask(&name, body, Bytes::new()) {
                     // Sent again, and it has been made anew meanwhile, without its number yet.
                     Ok(_) | Err(SessionError::Refused(Failure::Stale)) => {}
@@ -162,7 +163,7 @@ impl Writer {
             self.create(name, 2 * sequence);
         }
         let stamp = self.stamp(2 * sequence + 1);
-        let body = Body::Append { stamp, fence: None };
+        let body = Body::Append { stamp, made: Version::NONE, fence: None };
         self.ask(name, body, number.to_le_bytes().to_vec()).unwrap();
     }
 

@@ -119,15 +119,20 @@ impl Peers {
     }
 
     pub(crate) fn open_with(seed: u64, settings: [PeerSettings; 2]) -> Self {
+        Self::try_open(seed, settings).unwrap()
+    }
+
+    /// The end of the greeting.
+    pub(crate) fn try_open(seed: u64, settings: [PeerSettings; 2]) -> Result<Self, Close> {
         let now = Instant::now();
         let host = |name| HostId::new(name).unwrap();
         let a = PeerSession::open(now, settings[0], host("a"));
         let b = PeerSession::accept(now, settings[1], host("b"));
         let rng = SmallRng::seed_from_u64(seed);
         let mut pair = Self { now, rng, ends: [End::new(a), End::new(b)], last_tag: 0 };
-        pair.settle().unwrap();
+        pair.settle()?;
         assert!(pair.ends.iter().all(|end| end.session.is_open()), "the greeting is done");
-        pair
+        Ok(pair)
     }
 
     pub(crate) fn ask(

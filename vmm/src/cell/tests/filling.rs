@@ -50,7 +50,7 @@ struct Given {
 }
 
 impl Source for Given {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "a host"
     }
 

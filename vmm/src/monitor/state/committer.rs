@@ -98,7 +98,7 @@ impl Committer {
                 if group.is_empty() {
                     return disk;
                 }
-                let stored = disk.store(group.iter().map(|(_, batch)| batch));
+                let stored = disk.store_or_reopen(group.iter().map(|(_, batch)| batch));
                 if let Some(states) = states.upgrade() {
                     states.stored(&group, stored);
                 }

@@ -1,5 +1,6 @@
 //! What state is started with, checked.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -81,11 +82,21 @@ pub enum StatesError {
 /// A host's number among owners, made of its name: FNV-1a. The same in every release, as ownership
 /// depends on it.
 pub(super) fn number(name: PeerName) -> HostId {
-    let hash = name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = fnv(name.as_str().bytes());
     // Of 63 bits, so that it is never `HostId::UNKNOWN`.
     HostId(hash >> 1)
+}
+
+/// Of the names in a list: the same in whatever order; never 0.
+pub(super) fn digest(names: impl Iterator<Item = PeerName>) -> u64 {
+    let names: BTreeSet<String> = names.map(|name| name.as_str().to_owned()).collect();
+    fnv(names.iter().flat_map(|name| name.bytes().chain([b'\n']))).max(1)
+}
+
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 impl StatesConfig {

@@ -1,6 +1,7 @@
 //! A session that lives: the state machine, and who waits for what it asked.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ pub(super) struct Live {
     id: SessionId,
     tenant: Arc<str>,
     counts: Arc<TenantCounts>,
+    /// Requests under way to other hosts that wait for locks.
+    waits: AtomicUsize,
     inner: Mutex<Inner>,
 }
 
@@ -53,7 +56,8 @@ impl Live {
             asked: BTreeSet::new(),
             closed: false,
         };
-        Self { id, tenant: tenant.into(), counts, inner: Mutex::new(inner) }
+        let waits = AtomicUsize::new(0);
+        Self { id, tenant: tenant.into(), counts, waits, inner: Mutex::new(inner) }
     }
 
     pub(super) fn id(&self) -> SessionId {
@@ -66,6 +70,10 @@ impl Live {
 
     pub(super) fn counts(&self) -> &TenantCounts {
         &self.counts
+    }
+
+    pub(super) fn waits(&self) -> &AtomicUsize {
+        &self.waits
     }
 
     pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -135,23 +143,11 @@ impl Inner {
 
 /// The same request, as this session's.
 pub(super) fn stamped(mut body: Body, own: SessionId) -> Body {
-    match &mut body {
-        Body::Create { stamp, .. }
-        | Body::Push { stamp, .. }
-        | Body::Append { stamp, .. }
-        | Body::Resize { stamp, .. }
-        | Body::Delete { stamp, .. }
-        | Body::Lock { stamp, .. }
-        | Body::Unlock { stamp, .. } => stamp.session = own,
-        Body::Open { session, .. } | Body::Close { session, .. } | Body::End { session } => {
-            *session = own;
-        }
-        Body::Stat
-        | Body::Pull { .. }
-        | Body::Renew { .. }
-        | Body::List { .. }
-        | Body::Versions
-        | Body::Watch { .. } => {}
+    if let Body::End { session } = &mut body {
+        *session = own;
+    }
+    if let Some(stamp) = body.stamp_mut() {
+        stamp.session = own;
     }
     body
 }

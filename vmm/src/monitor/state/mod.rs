@@ -26,6 +26,7 @@ mod open;
 mod outside;
 mod owner;
 mod peers;
+mod places;
 mod timers;
 mod work;
 
@@ -106,7 +107,7 @@ impl States {
             id,
             tenant,
             self.routes.clone(),
-            SessionConfig::default(),
+            SessionConfig { owners_last: true, ..SessionConfig::default() },
             self.counts.tenant(tenant),
         );
         let live = Arc::new(live);

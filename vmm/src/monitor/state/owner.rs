@@ -13,7 +13,8 @@ use super::super::lock::lock;
 use super::committer::Queue;
 use super::work::{Waiter, Work, Works};
 
-/// Most requests that wait for an answer of the owner: for a lock, or for the disk.
+/// Most requests that wait for an answer of the owner: for a lock, or for the disk. What gives
+/// something back is answered at once, and always taken.
 pub const MAX_WAITING: usize = 65_536;
 
 /// See the module's documentation.
@@ -77,7 +78,7 @@ impl OwnerCell {
         if inner.closed {
             return vec![Work::Answer(waiter, None)];
         }
-        if inner.waiting.len() >= MAX_WAITING {
+        if inner.waiting.len() >= MAX_WAITING && !asked.body.gives_back() {
             let what = "requests that wait for this host".to_owned();
             return vec![refusal(waiter, Failure::Limit { what, limit: MAX_WAITING as u64 })];
         }

@@ -13,15 +13,17 @@ use faaslet_net::peer::{
 use faaslet_state::HostId;
 use faaslet_state::message::{ArchivedBody, Failure, MAX_PAYLOAD_BYTES, Reply, Request};
 use faaslet_state::payload::Payload;
-use faaslet_state::session::{SessionConfig, Transmit};
+use faaslet_state::session::Transmit;
 use faaslet_store::Name;
 
 use super::States;
-use super::config::{PeersConfig, StatesError};
+use super::config::{PeersConfig, StatesError, digest};
 use super::live::Live;
+use super::places::Places;
 use super::work::{Waiter, in_one};
 
 const NOT_YET: &str = "the monitor starts or has ended";
+const _: () = assert!(faaslet_state::wire::MAX_HEAD_BYTES <= peer::MAX_HEAD_BYTES);
 
 /// How long requests of other hosts that are under way may take at the end.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -32,6 +34,7 @@ pub(super) struct Ways {
     peers: Peers,
     names: HashMap<HostId, PeerName>,
     others: Others,
+    places: Places,
 }
 
 /// Who answers what is not about state, once that is known.
@@ -55,13 +58,17 @@ struct Arrivals {
 impl Ways {
     /// Listens for other hosts. Nobody is heard before [`Opening::open`].
     pub(super) fn bind(config: &PeersConfig) -> Result<(Self, Opening), StatesError> {
-        let names = config.hosts()?.into_iter().collect();
+        let names: HashMap<_, _> = config.hosts()?.into_iter().collect();
+        let places = Places::of(names.keys().copied());
         let arrivals = Arc::new(Arrivals::default());
         let others = arrivals.others.clone();
         let handler = Arc::clone(&arrivals) as Arc<dyn PeerHandler>;
-        let set_up = peer::PeersConfig::default();
+        let set_up = peer::PeersConfig {
+            hosts: digest(config.table.iter().map(|(name, _)| *name)),
+            ..peer::PeersConfig::default()
+        };
         let peers = Peers::bind(config.listen, config.tls.clone(), set_up, &config.table, handler)?;
-        Ok((Self { peers, names, others }, Opening(arrivals)))
+        Ok((Self { peers, names, others, places }, Opening(arrivals)))
     }
 
     /// Where this host listens.
@@ -145,8 +152,8 @@ fn checked(head: &[u8], payload: &[u8]) -> Result<(), Failure> {
 /// Sends an answer; or closes the stream where none may be given.
 pub(super) fn respond(reply: PeerReply, answer: Option<(Reply, Payload)>) {
     let Some((head, payload)) = answer else { return drop(reply) };
-    match head.to_bytes() {
-        Ok(head) => reply.respond(head, in_one(payload)),
+    match head.to_wire(payload) {
+        Ok((head, payload)) => reply.respond(head, in_one(payload)),
         Err(failure) => tracing::error!(%failure, "an answer cannot be sent"),
     }
 }
@@ -154,18 +161,22 @@ pub(super) fn respond(reply: PeerReply, answer: Option<(Reply, Payload)>) {
 impl States {
     /// Carries a request to another host.
     pub(super) fn send(self: &Arc<Self>, live: &Arc<Live>, transmit: Transmit<Bytes>) {
-        let Transmit { to, attempt, head, payload } = transmit;
-        let way = self.ways.as_ref().and_then(|ways| Some((&ways.peers, *ways.names.get(&to)?)));
-        let Some((peers, name)) = way else {
+        let Transmit { to, attempt, head, payload, within, kind } = transmit;
+        let way = self.ways.as_ref().and_then(|ways| Some((ways, *ways.names.get(&to)?)));
+        let Some((Ways { peers, places, .. }, name)) = way else {
             tracing::warn!(host = to.0, "a host that is not in the list owns a shard");
             return self.unheard(live, attempt, false);
         };
-        let deadline = Instant::now() + answer_within(&head);
+        let Ok(place) = places.take(to, kind, live) else {
+            return self.unheard(live, attempt, false);
+        };
+        let deadline = Instant::now() + within;
         let (states, asking) = (Arc::downgrade(self), Arc::clone(live));
         let done = move |result: Result<PeerResponse, PeerError>| {
+            drop(place);
             let Some(states) = states.upgrade() else { return };
             match result {
-                Ok(PeerResponse { head, payload }) => match Reply::from_bytes(&head) {
+                Ok(PeerResponse { head, payload }) => match Reply::from_wire(&head, &payload) {
                     Ok(reply) => states.answered(&asking, attempt, reply, payload),
                     Err(_) => states.unheard(&asking, attempt, true),
                 },
@@ -180,13 +191,4 @@ impl States {
             self.unheard(live, attempt, error.may_have_run());
         }
     }
-}
-
-/// How long an attempt is worth waiting for: a later answer counts as lost.
-fn answer_within(head: &[u8]) -> Duration {
-    let wait = match Request::access(head).map(|request| &request.body) {
-        Ok(ArchivedBody::Lock { wait_us, .. }) => Duration::from_micros(wait_us.to_native()),
-        _ => Duration::ZERO,
-    };
-    wait.saturating_add(SessionConfig::default().margin)
 }

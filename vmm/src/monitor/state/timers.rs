@@ -4,6 +4,7 @@
 //! ([`Timers::before`]); whoever changes a state machine tells its next time afterwards. What is
 //! done at once changes nothing, so such requests never wake it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use super::States;
 
 /// Times closer than this are one.
 const GRAIN: Duration = Duration::from_millis(1);
+/// It looks again so long after a panic.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// It looks at least this often.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -86,7 +89,10 @@ impl States {
             let mut first = None;
             while shared.wait(first) {
                 let Some(states) = Weak::upgrade(&states) else { break };
-                first = states.wake();
+                // Without it nothing is sent again or given up: it outlives a panic, which was
+                // told, and looks again soon.
+                let woken = catch_unwind(AssertUnwindSafe(|| states.wake()));
+                first = woken.unwrap_or_else(|_| Some(Instant::now() + AFTER_PANIC));
             }
         };
         std::thread::Builder::new().name("faaslet-state-timers".to_owned()).spawn(run)?;

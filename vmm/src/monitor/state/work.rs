@@ -204,11 +204,8 @@ impl States {
 
 /// Puts the session's next number into a change.
 fn number(body: &mut Body, session: &mut Session<Bytes>) {
-    if let Body::Create { stamp, .. }
-    | Body::Push { stamp, .. }
-    | Body::Append { stamp, .. }
-    | Body::Resize { stamp, .. }
-    | Body::Delete { stamp, .. } = body
+    if body.change().is_some()
+        && let Some(stamp) = body.stamp_mut()
     {
         *stamp = session.stamp();
     }

@@ -17,7 +17,7 @@ use crate::spec::Spec;
 use crate::version::Version;
 
 /// What is to become of a value.
-enum Becomes {
+pub(super) enum Becomes {
     /// Nothing else: the value is as it was asked for.
     Same,
     /// A new value.
@@ -90,45 +90,49 @@ impl Owner {
             let limit = MAX_PAYLOAD_BYTES as u64;
             return Err(Failure::Limit { what: "bytes in one request".to_owned(), limit });
         }
-        if self.outbox.unstored_bytes() > MAX_UNSTORED_BYTES {
-            let what = "bytes of changes that wait for the disk".to_owned();
-            return Err(Failure::Limit { what, limit: MAX_UNSTORED_BYTES });
-        }
+        room_to_store(self.outbox.unstored_bytes())?;
         if let Body::Create { spec, renew, .. } = body {
             return self.create(id, *spec, *renew);
         }
         let next = self.shards.next(id.key.shard(&id.tenant));
         let ignore_fence = self.config.leaves_out(Fault::IgnoreFence);
-        let entry = self.tenants.make(id);
-        let check = |expected, fence| check(entry, expected, fence, ignore_fence);
-        let prepared = match body {
-            Body::Push { expected, fence, len, .. } => {
-                check(*expected, *fence)?;
-                push(entry.value()?, next, payload, *len)?
+        let (tenants, config) = (&self.tenants, &self.config);
+        let entry = tenants.get(id).ok_or(Failure::NotFound)?;
+        let unstored = self.outbox.unstored_bytes();
+        let room = |cost| {
+            let is_durable = entry.value().is_ok_and(Value::is_durable);
+            room_to_store(if is_durable { unstored + cost } else { unstored })?;
+            tenants.room(id, cost, config)
+        };
+        let ignore_made = self.config.leaves_out(Fault::IgnoreMade);
+        let check = |made, expected, fence| {
+            let made = if ignore_made { Version::NONE } else { made };
+            check(entry, made, expected, fence, ignore_fence)
+        };
+        match body {
+            Body::Push { made, expected, fence, len, .. } => {
+                check(*made, *expected, *fence)?;
+                push(entry.value()?, next, payload, *len, room)
             }
-            Body::Append { fence, .. } => {
-                check(None, *fence)?;
-                append(entry.value()?, next, payload)?
+            Body::Append { made, fence, .. } => {
+                check(*made, None, *fence)?;
+                append(entry.value()?, next, payload, room)
             }
-            Body::Resize { expected, fence, len, .. } => {
-                check(*expected, *fence)?;
-                resize(entry.value()?, next, *len)?
+            Body::Resize { made, expected, fence, len, .. } => {
+                check(*made, *expected, *fence)?;
+                resize(entry.value()?, next, *len, room)
             }
-            Body::Delete { expected, fence, .. } => {
+            Body::Delete { made, expected, fence, .. } => {
                 // A value that was lost can be deleted, as it can be made anew.
-                match check(*expected, *fence) {
+                match check(*made, *expected, *fence) {
                     Ok(()) | Err(Failure::Lost) => {}
                     Err(failure) => return Err(failure),
                 }
                 let reply = Reply::Pushed { version: next, len: 0, before: Vec::new() };
-                (Becomes::Deleted, reply)
+                Ok((Becomes::Deleted, reply))
             }
-            _ => return Err(malformed(&"found no change")),
-        };
-        if let Becomes::Changed(change) = &prepared.0 {
-            self.tenants.room(id, Value::cost(change), &self.config)?;
+            _ => Err(malformed(&"found no change")),
         }
-        Ok(prepared)
     }
 
     fn create(&mut self, id: &Id, spec: Spec, renew: bool) -> Result<(Becomes, Reply), Failure> {
@@ -232,16 +236,33 @@ impl Owner {
     }
 }
 
+/// Whether the disk may owe so many bytes.
+fn room_to_store(bytes: u64) -> Result<(), Failure> {
+    let what = || "bytes of changes that wait for the disk".to_owned();
+    if bytes <= MAX_UNSTORED_BYTES {
+        Ok(())
+    } else {
+        Err(Failure::Limit { what: what(), limit: MAX_UNSTORED_BYTES })
+    }
+}
+
+/// That the value is the one that is meant, in the version that is expected, and that a change
+/// with this token may be made.
 fn check(
     entry: &Entry,
+    made: Version,
     expected: Option<Version>,
     fence: Option<Version>,
     ignore_fence: bool,
 ) -> Result<(), Failure> {
-    let found = entry.value()?.version();
+    let value = entry.value()?;
+    if made != Version::NONE && made != value.made {
+        return Err(Failure::OtherValue { made: value.made });
+    }
     if !ignore_fence {
         entry.locks.check(fence)?;
     }
+    let found = value.version();
     match expected {
         Some(expected) if expected != found => Err(Failure::Conflict { expected, found }),
         _ => Ok(()),
@@ -253,11 +274,12 @@ fn check_len(spec: &Spec, len: u64) -> Result<(), Failure> {
     if spec.allows(len) { Ok(()) } else { Err(Failure::Length { limit, found: len }) }
 }
 
-fn push(
+pub(super) fn push(
     value: &Value,
     version: Version,
     payload: &[u8],
     len: u64,
+    room: impl Fn(u64) -> Result<(), Failure>,
 ) -> Result<(Becomes, Reply), Failure> {
     let spec = &value.spec;
     let changes =
@@ -268,22 +290,32 @@ fn push(
     }
     let len = len.max(value.len());
     check_len(spec, len)?;
+    changes.iter().try_for_each(|entry| check_entry(spec, len, &entry))?;
+    // A few bytes may make a whole chunk, so there must be room before anything is made.
+    room(Value::cost(changes.iter().map(|entry| {
+        let old = value.body_len(entry.chunk());
+        old.max(entry.end())
+    })))?;
     let mut bodies = Vec::with_capacity(changes.len());
     let mut before = Vec::with_capacity(changes.len());
     for entry in changes.iter() {
         let chunk = entry.chunk();
-        if chunk.start() + entry.end() as u64 > len {
-            let found = chunk.start() + entry.end() as u64;
-            return Err(Failure::Length { limit: len, found });
-        }
-        if entry.has_tails() && spec.rule() != crate::spec::Rule::Replace {
-            return Err(malformed(&"found bytes of a part of an element"));
-        }
         let old = value.body(chunk);
         before.push(old.version);
         bodies.push((chunk, Some(merge(spec, old.bytes.as_deref(), &entry))));
     }
     Ok((Becomes::Changed(Change { version, len, bodies }), Reply::Pushed { version, len, before }))
+}
+
+fn check_entry(spec: &Spec, len: u64, entry: &ChunkChanges<'_>) -> Result<(), Failure> {
+    let found = entry.chunk().start() + entry.end() as u64;
+    if found > len {
+        return Err(Failure::Length { limit: len, found });
+    }
+    if entry.has_tails() && spec.rule() != crate::spec::Rule::Replace {
+        return Err(malformed(&"found bytes of a part of an element"));
+    }
+    Ok(())
 }
 
 fn merge(spec: &Spec, old: Option<&[u8]>, changes: &ChunkChanges<'_>) -> Arc<[u8]> {
@@ -306,10 +338,20 @@ fn grown(old: &[u8], len: usize) -> Arc<[u8]> {
     bytes.into()
 }
 
-fn append(value: &Value, version: Version, bytes: &[u8]) -> Result<(Becomes, Reply), Failure> {
+fn append(
+    value: &Value,
+    version: Version,
+    bytes: &[u8],
+    room: impl Fn(u64) -> Result<(), Failure>,
+) -> Result<(Becomes, Reply), Failure> {
     let at = value.len();
     let len = at.saturating_add(bytes.len() as u64);
     check_len(&value.spec, len)?;
+    // The last chunk is copied, all others are new.
+    let last = value.body_len(Chunk((at / CHUNK_BYTES) as u32));
+    let chunks = 1 + bytes.len() / CHUNK_BYTES as usize;
+    let lens = std::iter::repeat_n(0, chunks).chain([last + bytes.len()]);
+    room(Value::cost(lens))?;
     let mut bodies = Vec::new();
     let mut left = bytes;
     while !left.is_empty() {
@@ -329,7 +371,12 @@ fn append(value: &Value, version: Version, bytes: &[u8]) -> Result<(Becomes, Rep
     Ok((Becomes::Changed(Change { version, len, bodies }), reply))
 }
 
-fn resize(value: &Value, version: Version, len: u64) -> Result<(Becomes, Reply), Failure> {
+fn resize(
+    value: &Value,
+    version: Version,
+    len: u64,
+    room: impl Fn(u64) -> Result<(), Failure>,
+) -> Result<(Becomes, Reply), Failure> {
     check_len(&value.spec, len)?;
     let mut bodies = Vec::new();
     if len < value.len() {
@@ -342,6 +389,10 @@ fn resize(value: &Value, version: Version, len: u64) -> Result<(Becomes, Reply),
             }
         }
     }
+    let lens = bodies
+        .iter()
+        .map(|(_, bytes): &(_, Option<Arc<[u8]>>)| bytes.as_ref().map_or(0, |bytes| bytes.len()));
+    room(Value::cost(lens))?;
     let reply = Reply::Pushed { version, len, before: Vec::new() };
     Ok((Becomes::Changed(Change { version, len, bodies }), reply))
 }

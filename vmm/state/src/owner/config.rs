@@ -14,6 +14,10 @@ pub const MAX_SESSIONS: usize = 65_536;
 pub const MAX_ENDED_SESSIONS: usize = 4096;
 /// Most that wait for the locks of one value.
 pub const MAX_WAITING: usize = 1024;
+/// Most that wait for the locks of all values of one tenant.
+pub const MAX_WAITING_PER_TENANT: usize = 8192;
+/// Most versions of one value that are kept for their count or age; open ones are beside them.
+pub const MAX_VERSIONS_PER_VALUE: usize = 1024;
 /// Most that hold a read lock of one value.
 pub const MAX_READERS: usize = 4096;
 /// How many locks of a session and value that ended are remembered.
@@ -22,6 +26,8 @@ pub const MAX_ENDED_LOCKS: usize = 64;
 pub const MAX_RETRIES_WAITING: usize = 8;
 /// How many deleted or refused keys are remembered for retries.
 pub const MAX_GONE: usize = 16_384;
+/// How many of these are looked at, in one go, for one that may be forgotten.
+pub(super) const LOOK_AT_GONE: usize = 16;
 /// Most bytes of changes that are handed out to be stored and are not yet.
 pub const MAX_UNSTORED_BYTES: u64 = 256 * 1024 * 1024;
 /// Most versions that one session keeps open at one owner.
@@ -30,6 +36,8 @@ pub const MAX_OPEN_PER_SESSION: usize = 1024;
 pub const MAX_WATCHES: usize = 1024;
 /// Longest of these waits: shorter than the margin, after which an answer counts as lost.
 pub const MAX_WATCH: Duration = Duration::from_secs(1);
+/// Of how many that it closed the numbers are remembered, to refuse what opens them late.
+pub const MAX_CLOSED: usize = 1024;
 /// Longest wait for a lock.
 pub const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// The answer to a session that was silent for so long may go, where room is needed.
@@ -88,4 +96,6 @@ pub enum Fault {
     IgnoreStorage,
     /// Answer after the owner's own lease.
     IgnoreLease,
+    /// Take any value of the name for the one that is meant.
+    IgnoreMade,
 }

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     pub(super) done: BTreeMap<SessionId, Kept>,
     /// How many sessions keep each version open.
     pub(super) open: BTreeMap<Version, u32>,
+    /// How many waits for its locks its tenant counts.
+    pub(super) counted_waits: usize,
     /// When its waits are looked at next.
     pub(super) wake: Option<Instant>,
     /// The batch that what is here waits for.
@@ -72,6 +74,11 @@ impl Entry {
             State::Lost => Usage { values: 1, bytes: 0 },
             State::Gone => Usage::default(),
         }
+    }
+
+    /// Whether there is no value, and none that was lost.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.state, State::Gone)
     }
 
     pub(super) fn value(&self) -> Result<&Value, Failure> {

@@ -27,11 +27,13 @@ impl Owner {
         if !self.note(now, session, id) {
             return Err(too_many());
         }
+        let room = self.tenants.room_to_wait(id);
         self.sessions.lease(session, now + self.config.lease);
         let shard = id.key.shard(&id.tenant);
         let entry = self.tenants.make(id);
         let wait = Duration::from_micros(wait_us).min(MAX_WAIT);
-        let asked = entry.locks.ask(now, lock, wait, token, &mut || self.shards.next(shard));
+        let next = &mut || self.shards.next(shard);
+        let asked = entry.locks.ask(now, lock, (wait, room), token, next);
         match asked {
             Asked::Granted(held) => Ok(Some(alone(granted(&self.config, entry, &held)))),
             Asked::Refused(failure) => Err(failure),
@@ -76,6 +78,7 @@ impl Owner {
 
     /// Sets the time at which the waits of a value are looked at next.
     pub(super) fn wake(&mut self, id: &Id) {
+        self.tenants.count_waits(id);
         let Some(entry) = self.tenants.get_mut(id) else { return };
         let timeouts = [entry.locks.next_timeout(), entry.watches.next_timeout()];
         let next = timeouts.into_iter().flatten().min();
@@ -117,7 +120,7 @@ impl Owner {
         let Some(known) = self.sessions.get_mut(session) else { return };
         known.until = None;
         let ids: Vec<Id> = known.at.iter().cloned().collect();
-        for (id, version) in std::mem::take(&mut known.open) {
+        for ((id, _), version) in std::mem::take(&mut known.open) {
             self.tenants.update(&id, |entry| close(entry, version));
         }
         for id in ids {

@@ -84,6 +84,11 @@ impl Locks {
         self.held.is_empty() && self.waiting.is_empty()
     }
 
+    /// How many wait.
+    pub(super) fn waits(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The writer, if there is one.
     pub(super) fn writer(&self) -> Option<&Held> {
         self.held.first().filter(|held| held.mode == LockMode::Write)
@@ -99,12 +104,13 @@ impl Locks {
         }
     }
 
-    /// Asks for a lock; grants it at once with the token `next` if nobody is before.
+    /// Asks for a lock; grants it at once with the token `next` if nobody is before. Otherwise
+    /// it waits, if its tenant has room.
     pub(super) fn ask(
         &mut self,
         now: Instant,
         (stamp, holder, mode): (Stamp, u64, LockMode),
-        wait: Duration,
+        (wait, room): (Duration, Result<(), Failure>),
         token: u64,
         next: &mut impl FnMut() -> Version,
     ) -> Asked {
@@ -121,6 +127,9 @@ impl Locks {
         if self.waiting.len() >= MAX_WAITING {
             let limit = MAX_WAITING as u64;
             return Asked::Refused(Failure::Limit { what: "waits for one lock".to_owned(), limit });
+        }
+        if let Err(full) = room {
+            return Asked::Refused(full);
         }
         let until = now + wait;
         let tokens = vec![token];

@@ -8,7 +8,7 @@ use super::{Entry, Owner, Payload, malformed};
 use crate::chunk::{Chunk, ChunkRange};
 use crate::delta;
 use crate::message::{
-    Body, Failure, MAX_LISTED, MAX_PULL_CHUNKS, MAX_PULL_RANGES, PullRange, Reply, SessionId,
+    Body, Failure, MAX_LISTED, MAX_PULL_CHUNKS, MAX_PULL_RANGES, PullRange, Reply, Stamp,
 };
 use crate::payload::{write_changes, write_whole, write_zeros};
 use crate::version::Version;
@@ -30,10 +30,10 @@ impl Owner {
                 let versions = self.value(id)?.versions(now).take(MAX_LISTED as usize).collect();
                 Ok((Reply::Versions { versions }, Payload::default()))
             }
-            Body::Open { session, at } => self.open(now, id, *session, *at),
-            Body::Close { session, version } => {
-                if self.sessions.close(*session, id, *version) {
-                    self.tenants.update(id, |entry| close(entry, *version));
+            Body::Open { stamp, at } => self.open(now, id, *stamp, *at),
+            Body::Close { stamp } => {
+                if let Some(version) = self.sessions.close(now + self.config.lease, *stamp, id) {
+                    self.tenants.update(id, |entry| close(entry, version));
                 }
                 Ok((Reply::Done, Payload::default()))
             }
@@ -49,22 +49,24 @@ impl Owner {
         &mut self,
         now: Instant,
         id: &Id,
-        session: SessionId,
+        stamp: Stamp,
         at: Option<Version>,
     ) -> Result<(Reply, Payload), Failure> {
         let value = self.value(id)?;
-        let version = at.unwrap_or(value.version());
+        let known = self.sessions.opened(stamp, id)?;
+        let version = known.or(at).unwrap_or(value.version());
         let len = value.len_at(version).ok_or(Failure::Collected { version })?;
         let stat = crate::message::Stat { len, version, ..value.stat() };
-        if self.sessions.open(session, id, version)? {
+        if known.is_none() {
+            self.sessions.open(stamp, id, version)?;
             *self.tenants.make(id).open.entry(version).or_default() += 1;
         }
-        self.sessions.lease(session, now + self.config.lease);
+        self.sessions.lease(stamp.session, now + self.config.lease);
         Ok((Reply::Value(stat), Payload::default()))
     }
 }
 
-/// One session less keeps the version open.
+/// One opening less keeps the version open.
 pub(super) fn close(entry: &mut Entry, version: Version) {
     if let Some(count) = entry.open.get_mut(&version) {
         *count -= 1;

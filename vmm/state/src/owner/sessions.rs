@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::config::{LOOK_AGAIN, MAX_ENDED_SESSIONS, MAX_OPEN_PER_SESSION, MAX_SESSIONS, SILENT};
+use super::config::{
+    LOOK_AGAIN, MAX_CLOSED, MAX_ENDED_SESSIONS, MAX_OPEN_PER_SESSION, MAX_SESSIONS, SILENT,
+};
 use super::record::Id;
-use crate::message::{Failure, SessionId};
+use crate::message::{Failure, SessionId, Stamp};
 use crate::version::Version;
 
 /// One session.
@@ -18,8 +20,12 @@ pub(super) struct Known {
     pub(super) until: Option<Instant>,
     /// Where answers are kept for it, or locks.
     pub(super) at: BTreeSet<Id>,
-    /// Versions that are kept for it.
-    pub(super) open: BTreeSet<(Id, Version)>,
+    /// Versions that are kept for it, by value and the number of the request that opened them.
+    pub(super) open: BTreeMap<(Id, u64), Version>,
+    /// Numbers of those that it has closed last.
+    closed: BTreeSet<u64>,
+    /// All with a number up to this that are not open are closed.
+    closed_below: u64,
 }
 
 /// What is to be done at a time.
@@ -121,28 +127,42 @@ impl Sessions {
         known.until = known.until.max(Some(until));
     }
 
-    /// Keeps a version for a session; whether it was not kept before.
-    pub(super) fn open(
-        &mut self,
-        session: SessionId,
-        id: &Id,
-        version: Version,
-    ) -> Result<bool, Failure> {
-        if !self.has_room(session) {
-            return Err(too_many());
-        }
-        let known = self.known.entry(session).or_default();
-        let limit = MAX_OPEN_PER_SESSION;
-        if known.open.len() >= limit && !known.open.contains(&(id.clone(), version)) {
-            return Err(Failure::Limit { what: "open versions".to_owned(), limit: limit as u64 });
-        }
-        Ok(known.open.insert((id.clone(), version)))
+    /// The version that was opened by this stamp, if it is open.
+    pub(super) fn opened(&self, stamp: Stamp, id: &Id) -> Result<Option<Version>, Failure> {
+        let Some(known) = self.known.get(&stamp.session) else { return Ok(None) };
+        let open = known.open.get(&(id.clone(), stamp.sequence));
+        let was_closed =
+            stamp.sequence <= known.closed_below || known.closed.contains(&stamp.sequence);
+        if open.is_none() && was_closed { Err(Failure::Stale) } else { Ok(open.copied()) }
     }
 
-    /// Whether it was kept.
-    pub(super) fn close(&mut self, session: SessionId, id: &Id, version: Version) -> bool {
-        let known = self.known.get_mut(&session);
-        known.is_some_and(|known| known.open.remove(&(id.clone(), version)))
+    /// Keeps a version for a session.
+    pub(super) fn open(&mut self, stamp: Stamp, id: &Id, version: Version) -> Result<(), Failure> {
+        if !self.has_room(stamp.session) {
+            return Err(too_many());
+        }
+        let known = self.known.entry(stamp.session).or_default();
+        if known.open.len() >= MAX_OPEN_PER_SESSION {
+            let limit = MAX_OPEN_PER_SESSION as u64;
+            return Err(Failure::Limit { what: "open versions".to_owned(), limit });
+        }
+        known.open.insert((id.clone(), stamp.sequence), version);
+        Ok(())
+    }
+
+    /// Which version was kept, if one was. That it is closed is remembered for as long as the
+    /// session's lease, as the request that opens it may still be on its way.
+    pub(super) fn close(&mut self, until: Instant, stamp: Stamp, id: &Id) -> Option<Version> {
+        if !self.has_room(stamp.session) {
+            return None;
+        }
+        self.lease(stamp.session, until);
+        let known = self.known.get_mut(&stamp.session)?;
+        known.closed.insert(stamp.sequence);
+        if known.closed.len() > MAX_CLOSED {
+            known.closed_below = known.closed.pop_first()?.max(known.closed_below);
+        }
+        known.open.remove(&(id.clone(), stamp.sequence))
     }
 
     /// The session ends, and is refused from now on; what was known of it.

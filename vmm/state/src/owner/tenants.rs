@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Payload;
-use super::config::{MAX_GONE, OwnerConfig};
+use super::config::{LOOK_AT_GONE, MAX_GONE, MAX_WAITING_PER_TENANT, OwnerConfig};
 use super::entry::{Entry, State};
 use super::record::{Id, Ticket};
 use super::shards::Shards;
@@ -26,6 +26,8 @@ pub struct Usage {
 struct Tenant {
     entries: BTreeMap<Key, Entry>,
     usage: Usage,
+    /// Waits for locks.
+    waiting: usize,
 }
 
 /// See the module's documentation.
@@ -72,12 +74,18 @@ impl Tenants {
 
     /// Forgets the oldest key without a value, if there are too many; what was kept of it.
     pub(super) fn forget_gone(&mut self, settled: Ticket) -> Option<(Id, Entry)> {
-        while self.gone.len() > MAX_GONE {
+        for _ in 0..LOOK_AT_GONE {
+            if self.gone.len() <= MAX_GONE {
+                return None;
+            }
             let id = self.gone.front()?;
-            let idle = |entry: &Entry| matches!(entry.state, State::Gone) && entry.locks.is_free();
             match self.get(id) {
                 Some(entry) if entry.after > Some(settled) => return None,
-                Some(entry) if idle(entry) => {
+                // Its turn comes again, when its locks may be free.
+                Some(entry) if entry.is_gone() && !entry.locks.is_free() => {
+                    self.gone.rotate_left(1);
+                }
+                Some(entry) if entry.is_gone() => {
                     let id = self.gone.pop_front()?;
                     let tenant = self.tenants.get_mut(&id.tenant)?;
                     let entry = tenant.entries.remove(&id.key)?;
@@ -97,6 +105,27 @@ impl Tenants {
         } else {
             Err(Failure::Limit { what: "values of the tenant on one host".to_owned(), limit })
         }
+    }
+
+    /// Whether one more of the tenant may wait for a lock.
+    pub(super) fn room_to_wait(&self, id: &Id) -> Result<(), Failure> {
+        let limit = MAX_WAITING_PER_TENANT;
+        let waiting = self.tenants.get(&id.tenant).map_or(0, |tenant| tenant.waiting);
+        let what = || "waits for locks of the tenant's values on one host".to_owned();
+        if waiting < limit {
+            Ok(())
+        } else {
+            Err(Failure::Limit { what: what(), limit: limit as u64 })
+        }
+    }
+
+    /// Counts the waits for the locks of a value, which have changed.
+    pub(super) fn count_waits(&mut self, id: &Id) {
+        let Some(tenant) = self.tenants.get_mut(&id.tenant) else { return };
+        let Some(entry) = tenant.entries.get_mut(&id.key) else { return };
+        let waiting = entry.locks.waits();
+        let before = std::mem::replace(&mut entry.counted_waits, waiting);
+        tenant.waiting = (tenant.waiting + waiting).saturating_sub(before);
     }
 
     /// Whether the tenant may have so many bytes more.

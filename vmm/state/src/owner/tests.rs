@@ -2,6 +2,7 @@
 mod changes;
 mod rooms;
 mod storage;
+mod versions;
 mod watches;
 
 use std::time::{Duration, Instant};
@@ -84,7 +85,7 @@ impl Desk {
 
     fn append(&mut self, bytes: &[u8]) -> Reply {
         let stamp = self.stamp(SESSION);
-        self.ask(Body::Append { stamp, fence: None }, bytes).0
+        self.ask(Body::Append { stamp, made: Version::NONE, fence: None }, bytes).0
     }
 
     fn pull(&mut self, at: Option<Version>) -> (Reply, Vec<u8>) {
@@ -102,6 +103,7 @@ impl Desk {
 fn version(reply: &Reply) -> Version {
     match reply {
         Reply::Appended { version, .. } => *version,
+        Reply::Value(stat) => stat.version,
         reply => panic!("{reply:?}"),
     }
 }
@@ -177,7 +179,7 @@ fn a_silent_writer_loses_its_lock_and_the_next_is_told() {
     desk.lock(first, LockMode::Write, 1);
     let Reply::Granted { fence, abandoned: false, .. } = desk.outputs()[0].1 else { panic!() };
     let stamp = desk.stamp(OTHER);
-    let (reply, _) = desk.ask(Body::Append { stamp, fence: None }, b"x");
+    let (reply, _) = desk.ask(Body::Append { stamp, made: Version::NONE, fence: None }, b"x");
     assert_eq!(reply, Reply::Failed(Failure::Locked { holder: 1 }));
     desk.now += Duration::from_secs(6);
     desk.lock(second, LockMode::Write, 2);
@@ -185,7 +187,8 @@ fn a_silent_writer_loses_its_lock_and_the_next_is_told() {
     desk.owner.handle_timeout(desk.now);
     assert!(matches!(desk.outputs()[0].1, Reply::Granted { abandoned: true, .. }));
     let stamp = desk.stamp(SESSION);
-    let (reply, _) = desk.ask(Body::Append { stamp, fence: Some(fence) }, b"x");
+    let (reply, _) =
+        desk.ask(Body::Append { stamp, made: Version::NONE, fence: Some(fence) }, b"x");
     assert_eq!(reply, Reply::Failed(Failure::LockLost { fence }));
 }
 
@@ -208,7 +211,8 @@ fn old_versions_stay_as_long_as_they_are_kept_or_open() {
     let mut desk = Desk::of(1);
     desk.create(Durability::Memory, false);
     let versions: Vec<Version> = (0..3).map(|_| version(&desk.append(b"x"))).collect();
-    desk.ask(Body::Open { session: SESSION, at: Some(versions[0]) }, &[]);
+    let opening = desk.stamp(SESSION);
+    desk.ask(Body::Open { stamp: opening, at: Some(versions[0]) }, &[]);
     let bytes = desk.owner.usage("t").bytes;
     for _ in 0..20 {
         desk.append(b"y");
@@ -216,11 +220,11 @@ fn old_versions_stay_as_long_as_they_are_kept_or_open() {
     assert!(matches!(desk.pull(Some(versions[0])).0, Reply::Pulled { len: 1, .. }));
     assert!(matches!(desk.pull(Some(versions[2])).0, Reply::Failed(Failure::Collected { .. })));
     assert!(desk.owner.usage("t").bytes < bytes + 500, "what is between goes");
-    desk.ask(Body::Close { session: SESSION, version: versions[0] }, &[]);
+    desk.ask(Body::Close { stamp: opening }, &[]);
     desk.append(b"z");
     assert!(matches!(desk.pull(Some(versions[0])).0, Reply::Failed(Failure::Collected { .. })));
     let stamp = desk.stamp(SESSION);
-    desk.ask(Body::Delete { stamp, expected: None, fence: None }, &[]);
+    desk.ask(Body::Delete { stamp, made: Version::NONE, expected: None, fence: None }, &[]);
     assert_eq!(desk.owner.usage("t"), Usage::default());
 }
 
@@ -233,7 +237,10 @@ fn what_is_too_much_is_a_typed_refusal() {
     assert_eq!(desk.append(&[1; 2000]), Reply::Failed(limit));
     let found = (1 << 20) + 1;
     let stamp = desk.stamp(SESSION);
-    let (reply, _) = desk.ask(Body::Resize { stamp, expected: None, fence: None, len: found }, &[]);
+    let (reply, _) = desk.ask(
+        Body::Resize { stamp, made: Version::NONE, expected: None, fence: None, len: found },
+        &[],
+    );
     assert_eq!(reply, Reply::Failed(Failure::Length { limit: 1 << 20, found }));
     desk.epoch = Epoch(0);
     let (reply, _) = desk.ask(Body::Stat, &[]);
@@ -247,7 +254,10 @@ fn what_was_cut_off_does_not_come_back() {
     desk.append(b"abcdef");
     for len in [2, 6] {
         let stamp = desk.stamp(SESSION);
-        desk.ask(Body::Resize { stamp, expected: None, fence: None, len }, &[]);
+        desk.ask(
+            Body::Resize { stamp, made: Version::NONE, expected: None, fence: None, len },
+            &[],
+        );
     }
     let (reply, payload) = desk.pull(None);
     assert!(matches!(reply, Reply::Pulled { len: 6, .. }) && payload.ends_with(b"ab"));

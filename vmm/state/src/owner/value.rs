@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::config::MAX_VERSIONS_PER_VALUE;
 use super::record::{Head, Ticket};
 use crate::chunk::Chunk;
 use crate::message::{Stat, VersionStat};
@@ -139,13 +140,22 @@ impl Value {
         put.unwrap_or(Body { version: self.made, bytes: None })
     }
 
+    /// How many bytes of a chunk were put in the newest version.
+    pub(super) fn body_len(&self, chunk: Chunk) -> usize {
+        let put = self.chunks.get(&chunk.0).and_then(|slot| slot.newest.bytes.as_ref());
+        put.map_or(0, |bytes| bytes.len())
+    }
+
     /// A chunk as it was at `version`, if that is known.
     pub(super) fn body_at(&self, chunk: Chunk, version: Version) -> Option<Body> {
         let Some(slot) = self.chunks.get(&chunk.0) else {
             return (version >= self.made).then_some(Body { version: self.made, bytes: None });
         };
-        let mut bodies = std::iter::once(&slot.newest).chain(slot.older.iter().rev());
-        bodies.find(|body| body.version <= version).cloned()
+        if slot.newest.version <= version {
+            return Some(slot.newest.clone());
+        }
+        let behind = slot.older.partition_point(|body| body.version <= version);
+        slot.older.get(behind.checked_sub(1)?).cloned()
     }
 
     /// The chunks from `first` on in which something was put.
@@ -153,10 +163,9 @@ impl Value {
         self.chunks.range(first.0..).map(|(chunk, slot)| (Chunk(*chunk), &slot.newest))
     }
 
-    /// What a change will cost, before anything is collected.
-    pub(super) fn cost(change: &Change) -> u64 {
-        let bytes = change.bodies.iter().map(|(_, bytes)| bytes.as_ref().map_or(0, |b| b.len()));
-        OVERHEAD_BYTES * (2 + change.bodies.len() as u64) + bytes.sum::<usize>() as u64
+    /// What a change will cost that puts bodies of these lengths, before anything is collected.
+    pub(super) fn cost(lens: impl Iterator<Item = usize>) -> u64 {
+        lens.fold(2 * OVERHEAD_BYTES, |cost, len| cost + OVERHEAD_BYTES + len as u64)
     }
 
     /// Makes a version. `ticket` is that of its batch.
@@ -201,13 +210,19 @@ impl Value {
             self.drop_oldest();
         }
         let mut at = 1;
-        while !open.is_empty() && at + 1 < self.steps.len() {
+        while !open.is_empty() && at + 1 < self.steps.len() && self.is_old(at) {
             if self.may_go(at, now, settled, open) {
                 self.drop_between(at);
             } else {
                 at += 1;
             }
         }
+    }
+
+    /// Whether it is not among those that are kept for their count.
+    fn is_old(&self, at: usize) -> bool {
+        let older = self.steps.len() - 1 - at;
+        older > (self.spec.retention().versions as usize).min(MAX_VERSIONS_PER_VALUE)
     }
 
     fn may_go(
@@ -223,8 +238,9 @@ impl Value {
         };
         let older = (self.steps.len() - 1 - at) as u64;
         let age = now.saturating_duration_since(step.at).as_secs();
-        older > u64::from(keep.versions)
-            && (keep.age_s == 0 || age >= u64::from(keep.age_s))
+        let is_past =
+            older > u64::from(keep.versions) && (keep.age_s == 0 || age >= u64::from(keep.age_s));
+        (is_past || older > MAX_VERSIONS_PER_VALUE as u64)
             && next.ticket <= settled
             && !open.contains_key(&step.version)
     }
@@ -251,8 +267,8 @@ impl Value {
         for chunk in step.chunks {
             let Err(place) = next.chunks.binary_search(&chunk) else {
                 let Some(slot) = self.chunks.get_mut(&chunk) else { continue };
-                let seen = slot.older.iter().rposition(|body| body.version <= step.version);
-                let gone = seen.and_then(|seen| slot.older.remove(seen));
+                let behind = slot.older.partition_point(|body| body.version <= step.version);
+                let gone = behind.checked_sub(1).and_then(|seen| slot.older.remove(seen));
                 self.bytes -= gone.map_or(0, |body| body.cost());
                 continue;
             };

@@ -7,10 +7,15 @@ use crate::host::{HostId, Route};
 use crate::message::{Failure, Reply};
 use crate::version::Epoch;
 
-impl<P: Clone + Default> Session<P> {
+impl<P: Clone + Default + AsRef<[u8]>> Session<P> {
     /// An answer has come. Of attempts that are not known any more it is left aside.
     pub fn handle_reply(&mut self, now: Instant, attempt: AttemptId, reply: Reply, payload: P) {
-        let Some(Attempt { request, to, at, epoch: asked_in }) = self.attempts.remove(&attempt)
+        self.replied(now, attempt, reply, payload);
+        self.handle_timeout(now);
+    }
+
+    fn replied(&mut self, now: Instant, attempt: AttemptId, reply: Reply, payload: P) {
+        let Some(Attempt { request, to, late, epoch: asked_in }) = self.attempts.remove(&attempt)
         else {
             return;
         };
@@ -18,8 +23,11 @@ impl<P: Clone + Default> Session<P> {
             let asked = Route { owner: to, epoch: asked_in };
             return self.follow(now, request, asked, Route { owner: HostId(owner), epoch });
         }
-        if now.saturating_duration_since(at) > self.config.margin {
-            return self.send_again(now, request);
+        if now > late {
+            return self.wake(request, now);
+        }
+        if self.is_put_off(request, &reply) {
+            return self.pause(now, request);
         }
         if matches!(reply, Reply::Failed(_)) && self.is_overtaken(request, asked_in) {
             return;
@@ -38,6 +46,12 @@ impl<P: Clone + Default> Session<P> {
         pending.is_some_and(|pending| {
             pending.request.body.change().is_some() && pending.request.epoch > epoch
         })
+    }
+
+    /// Whether the owner had no room for what gives something back, which is said until it has.
+    fn is_put_off(&self, id: RequestId, reply: &Reply) -> bool {
+        matches!(reply, Reply::Failed(Failure::Limit { .. }))
+            && self.requests.get(&id).is_some_and(|pending| pending.request.body.gives_back())
     }
 
     /// The stream of an attempt has ended without an answer.
@@ -86,12 +100,7 @@ impl<P: Clone + Default> Session<P> {
         let learnt = self.routes.learn(shard, told);
         // What was asked before more was known is asked again at once.
         let stale = self.routes.of(shard).is_some_and(|known| known != asked);
-        if learnt || stale { self.send_again(now, id) } else { self.pause(now, id) }
-    }
-
-    fn send_again(&mut self, now: Instant, id: RequestId) {
-        self.wake(id, now);
-        self.handle_timeout(now);
+        if learnt || stale { self.wake(id, now) } else { self.pause(now, id) }
     }
 
     fn pause(&mut self, now: Instant, id: RequestId) {
@@ -120,15 +129,20 @@ impl<P: Clone + Default> Session<P> {
         }
         let request = &pending.request;
         let (tenant, key) = (request.tenant.as_str(), request.key.as_str());
+        let answered = matches!(result, Ok(_) | Err(SessionError::Refused(_)));
+        // What was sent before the attempt that was refused may still be granted.
+        let may_hold = pending.unanswered > usize::from(answered) as u32;
         match &result {
             Ok((reply, _)) => self.leases.answered(now, (tenant, key), &request.body, reply),
-            // What was sent before the attempt that was refused may still be granted.
-            Err(SessionError::Refused(_)) if pending.unanswered > 1 => {
-                self.give_back(now, tenant, key, &request.body);
+            Err(_) => {
+                self.leases.refused((tenant, key), &request.body);
+                if may_hold {
+                    self.give_back(now, tenant, key, &request.body);
+                }
             }
-            Err(SessionError::Refused(_)) => {}
-            Err(_) if pending.unanswered > 0 => self.give_back(now, tenant, key, &request.body),
-            Err(_) => {}
+        }
+        if !answered && !pending.silent && request.body.gives_back() {
+            self.say_again(now, tenant, key, request.body.clone());
         }
         if !pending.silent {
             self.events.push_back(Event { request: id, result });
@@ -137,7 +151,6 @@ impl<P: Clone + Default> Session<P> {
             && let Some(next) = self.queues.leave(request, id)
         {
             self.wake(next, now);
-            self.handle_timeout(now);
         }
     }
 }

@@ -13,17 +13,56 @@ const RENEWALS: u32 = 3;
 /// Before an owner has told how long a lease is.
 const FIRST_LEASE: Duration = Duration::from_secs(3);
 
-/// What is held, by its value.
+/// A lease is taken for no shorter than this, and no longer than that, whatever an owner says.
+const MIN_LEASE: Duration = Duration::from_millis(300);
+const MAX_LEASE: Duration = Duration::from_secs(3600);
+
+/// What is held, by the number of the request that asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Held {
     Lock(u64),
-    Version(Version),
+    Version(u64),
+}
+
+impl Held {
+    /// What a request asks for.
+    fn asked(body: &Body) -> Option<Self> {
+        match body {
+            Body::Lock { stamp, .. } => Some(Self::Lock(stamp.sequence)),
+            Body::Open { stamp, .. } => Some(Self::Version(stamp.sequence)),
+            _ => None,
+        }
+    }
+
+    /// What a request gives back.
+    fn given_back(body: &Body) -> Option<Self> {
+        match body {
+            Body::Unlock { stamp, .. } => Some(Self::Lock(stamp.sequence)),
+            Body::Close { stamp } => Some(Self::Version(stamp.sequence)),
+            _ => None,
+        }
+    }
+}
+
+/// Things of one value.
+type ByValue = BTreeMap<(String, String), BTreeSet<Held>>;
+
+fn remove(all: &mut ByValue, (tenant, key): (&str, &str), held: Held) -> bool {
+    let name = (tenant.to_owned(), key.to_owned());
+    let Some(of_value) = all.get_mut(&name) else { return false };
+    let was_there = of_value.remove(&held);
+    if of_value.is_empty() {
+        all.remove(&name);
+    }
+    was_there
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
-    held: BTreeMap<(String, String), BTreeSet<Held>>,
+    held: ByValue,
+    /// What was asked for, has no answer, and was not given back meanwhile.
+    asked: ByValue,
     lease: Option<Duration>,
     next: Option<Instant>,
 }
@@ -40,19 +79,14 @@ impl Leases {
         self.lease.unwrap_or(FIRST_LEASE)
     }
 
-    /// What is given back is not renewed.
-    pub(super) fn submitted(&mut self, tenant: &str, key: &str, body: &Body) {
-        let held = match body {
-            Body::Unlock { stamp, .. } => Held::Lock(stamp.sequence),
-            Body::Close { version, .. } => Held::Version(*version),
-            _ => return,
-        };
-        let name = (tenant.to_owned(), key.to_owned());
-        if let Some(all) = self.held.get_mut(&name) {
-            all.remove(&held);
-            if all.is_empty() {
-                self.held.remove(&name);
-            }
+    /// What is given back is not renewed, even if it is granted only then.
+    pub(super) fn submitted(&mut self, (tenant, key): (&str, &str), body: &Body) {
+        if let Some(held) = Held::asked(body) {
+            self.asked.entry((tenant.to_owned(), key.to_owned())).or_default().insert(held);
+        }
+        if let Some(held) = Held::given_back(body) {
+            remove(&mut self.held, (tenant, key), held);
+            remove(&mut self.asked, (tenant, key), held);
         }
     }
 
@@ -60,19 +94,26 @@ impl Leases {
     pub(super) fn answered(
         &mut self,
         now: Instant,
-        (tenant, key): (&str, &str),
+        name: (&str, &str),
         body: &Body,
         reply: &Reply,
     ) {
-        match (body, reply) {
-            (Body::Lock { stamp, .. }, Reply::Granted { lease_ms, .. }) => {
-                let lease = Duration::from_millis(*lease_ms);
-                self.hold(now, tenant, key, Held::Lock(stamp.sequence), Some(lease));
-            }
-            (Body::Open { .. }, Reply::Value(stat)) => {
-                self.hold(now, tenant, key, Held::Version(stat.version), None);
-            }
-            _ => {}
+        let lease = match reply {
+            Reply::Granted { lease_ms, .. } => Some(Duration::from_millis(*lease_ms)),
+            _ => None,
+        };
+        if let Some(held) = Held::asked(body)
+            && remove(&mut self.asked, name, held)
+        {
+            let lease = lease.map(|lease| lease.clamp(MIN_LEASE, MAX_LEASE));
+            self.hold(now, name.0, name.1, held, lease);
+        }
+    }
+
+    /// It was not granted, as far as is known.
+    pub(super) fn refused(&mut self, name: (&str, &str), body: &Body) {
+        if let Some(held) = Held::asked(body) {
+            remove(&mut self.asked, name, held);
         }
     }
 
@@ -81,7 +122,7 @@ impl Leases {
     }
 }
 
-impl<P: Clone + Default> Session<P> {
+impl<P: Clone + Default + AsRef<[u8]>> Session<P> {
     /// Tells the owners of what is held that this session is alive.
     pub(super) fn renew(&mut self, now: Instant) {
         if self.leases.next.is_none_or(|next| next > now) {
@@ -102,12 +143,23 @@ impl<P: Clone + Default> Session<P> {
         }
     }
 
-    /// Gives back a lock of which it is not known whether it was granted.
+    /// Gives back a lock or a version of which it is not known whether it was granted.
     pub(super) fn give_back(&mut self, now: Instant, tenant: &str, key: &str, body: &Body) {
-        let Body::Lock { stamp, .. } = body else { return };
+        let body = match body {
+            Body::Lock { stamp, .. } => {
+                Body::Unlock { stamp: *stamp, fence: Version::NONE, abandoned: false }
+            }
+            Body::Open { stamp, .. } => Body::Close { stamp: *stamp },
+            _ => return,
+        };
+        self.say_again(now, tenant, key, body);
+    }
+
+    /// Says what gives something back until the owner has answered, or has not heard of this
+    /// session for so long that its lease has run out.
+    pub(super) fn say_again(&mut self, now: Instant, tenant: &str, key: &str, body: Body) {
         let Ok(valid) = Key::new(key.as_bytes()) else { return };
         let target = Target::Shard(valid.shard(tenant));
-        let body = Body::Unlock { stamp: *stamp, fence: Version::NONE, abandoned: false };
         let deadline = now + self.leases.lease() * RENEWALS;
         let _ = self.add(now, request(tenant, key, body), P::default(), target, deadline, true);
     }

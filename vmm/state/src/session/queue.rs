@@ -27,7 +27,11 @@ impl Queues {
         let name = (request.tenant.clone(), request.key.clone());
         let queue = self.queues.get_mut(&name)?;
         let was_first = queue.front() == Some(&id);
-        queue.retain(|other| *other != id);
+        if was_first {
+            queue.pop_front();
+        } else {
+            queue.retain(|other| *other != id);
+        }
         let first = queue.front().copied();
         if first.is_none() {
             self.queues.remove(&name);

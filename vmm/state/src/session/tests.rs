@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::host::Route;
-use crate::message::{Asked, LockMode};
+use crate::message::{Asked, LockMode, PullRange};
 use crate::version::Version;
 
 const ONE: HostId = HostId(1);
@@ -13,7 +13,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A session of which each thing that it sends is looked at.
 struct Desk {
-    session: Session<()>,
+    session: Session<Vec<u8>>,
     now: Instant,
 }
 
@@ -25,12 +25,12 @@ impl Desk {
     }
 
     fn submit(&mut self, body: Body) -> RequestId {
-        self.session.submit(self.now, NAME, body, (), self.now + DEADLINE).unwrap()
+        self.session.submit(self.now, NAME, body, Vec::new(), self.now + DEADLINE).unwrap()
     }
 
     fn append(&mut self) -> RequestId {
         let stamp = self.session.stamp();
-        self.submit(Body::Append { stamp, fence: None })
+        self.submit(Body::Append { stamp, made: Version::NONE, fence: None })
     }
 
     fn lock(&mut self, wait_us: u64) -> Stamp {
@@ -42,7 +42,7 @@ impl Desk {
     /// All that is sent now: to whom, which attempt, in which epoch, and what.
     fn sent(&mut self) -> Vec<(HostId, AttemptId, Epoch, Body)> {
         let sent = std::iter::from_fn(|| self.session.poll_transmit(self.now));
-        let read = |transmit: Transmit<()>| {
+        let read = |transmit: Transmit<Vec<u8>>| {
             let request = Request::access(&transmit.head).unwrap();
             let asked = Asked::try_from(request).unwrap();
             (transmit.to, transmit.attempt, asked.epoch, asked.body.into_owned())
@@ -57,7 +57,7 @@ impl Desk {
     }
 
     fn reply(&mut self, attempt: AttemptId, reply: Reply) {
-        self.session.handle_reply(self.now, attempt, reply, ());
+        self.session.handle_reply(self.now, attempt, reply, Vec::new());
     }
 
     fn not_owner(&mut self, attempt: AttemptId, owner: HostId, epoch: u64) {
@@ -73,7 +73,7 @@ impl Desk {
 
     fn ended(&mut self) -> Option<(RequestId, Result<Reply, SessionError>)> {
         let event = self.session.poll_event()?;
-        Some((event.request, event.result.map(|(reply, ())| reply)))
+        Some((event.request, event.result.map(|(reply, _)| reply)))
     }
 
     fn learn(&mut self, owner: HostId, epoch: u64) {
@@ -212,8 +212,8 @@ fn changes_of_one_value_go_one_after_the_other() {
     }
     desk.append();
     let stamp = desk.session.stamp();
-    let other = Body::Append { stamp, fence: None };
-    desk.session.submit(desk.now, ("t", "other"), other, (), desk.now + DEADLINE).unwrap();
+    let other = Body::Append { stamp, made: Version::NONE, fence: None };
+    desk.session.submit(desk.now, ("t", "other"), other, Vec::new(), desk.now + DEADLINE).unwrap();
     desk.submit(Body::Stat);
     assert_eq!(desk.sent().len(), 3, "others do not wait");
 }
@@ -291,11 +291,138 @@ fn a_lock_that_was_refused_once_of_twice_is_given_back() {
 #[test]
 fn requests_under_way_have_a_bound_and_no_key_is_refused() {
     let mut desk = Desk::new();
-    let bad = desk.session.submit(desk.now, ("t", ""), Body::Stat, (), desk.now + DEADLINE);
+    let bad = desk.session.submit(desk.now, ("t", ""), Body::Stat, Vec::new(), desk.now + DEADLINE);
     assert!(matches!(bad, Err(SessionError::Refused(Failure::Malformed { .. }))));
     for _ in 0..MAX_REQUESTS {
         desk.submit(Body::Stat);
     }
-    let more = desk.session.submit(desk.now, NAME, Body::Stat, (), desk.now + DEADLINE);
+    let more = desk.session.submit(desk.now, NAME, Body::Stat, Vec::new(), desk.now + DEADLINE);
     assert_eq!(more, Err(SessionError::Full { limit: MAX_REQUESTS }));
+}
+
+/// What a stack of the usual size would not take, were it done one within the other.
+#[test]
+fn all_changes_of_one_value_may_give_up_at_once() {
+    let mut desk = Desk::new();
+    for _ in 0..MAX_REQUESTS {
+        desk.append();
+    }
+    desk.sent();
+    desk.now += DEADLINE;
+    desk.session.handle_timeout(desk.now);
+    assert_eq!(desk.ended().unwrap().1, Err(SessionError::Unknown), "the one that was sent");
+    let ended = std::iter::from_fn(|| desk.ended());
+    assert_eq!(ended.filter(|(_, end)| *end == Err(SessionError::Deadline)).count(), 65_535);
+    assert_eq!(desk.session.poll_timeout(), None);
+}
+
+#[test]
+fn a_lease_of_nothing_is_renewed_now_and_then() {
+    let mut desk = Desk::new();
+    desk.lock(0);
+    let attempt = desk.attempt();
+    let (fence, version) = (Version::new(Epoch(1), 3), Version::NONE);
+    desk.reply(attempt, Reply::Granted { fence, abandoned: false, lease_ms: 0, version });
+    for _ in 0..3 {
+        let before = desk.now;
+        desk.wait();
+        assert!(desk.now > before);
+        desk.attempt();
+    }
+}
+
+#[test]
+fn what_gives_a_lock_back_is_said_until_it_was_heard() {
+    let mut desk = Desk::new();
+    let stamp = desk.lock(0);
+    let attempt = desk.attempt();
+    desk.reply(attempt, granted());
+    desk.ended();
+    let fence = Version::new(Epoch(1), 3);
+    let unlock = Body::Unlock { stamp, fence, abandoned: false };
+    let soon = desk.now + Duration::from_millis(1);
+    desk.session.submit(desk.now, NAME, unlock.clone(), Vec::new(), soon).unwrap();
+    desk.sent();
+    while desk.ended().is_none() {
+        desk.wait();
+    }
+    let (_, attempt, _, body) = desk.sent().remove(0);
+    assert_eq!(body, unlock, "its caller has gone, and the lock is held");
+    let what = "requests that wait".to_owned();
+    desk.reply(attempt, Reply::Failed(Failure::Limit { what, limit: 1 }));
+    desk.wait();
+    let (_, attempt, _, body) = desk.sent().remove(0);
+    assert_eq!(body, unlock, "an owner without room has not heard it");
+    desk.reply(attempt, Reply::Done);
+    while desk.session.poll_timeout().is_some() {
+        desk.wait();
+        assert!(desk.sent().is_empty());
+    }
+}
+
+#[test]
+fn what_gives_something_back_has_room_of_its_own() {
+    let mut desk = Desk::new();
+    for _ in 0..MAX_REQUESTS {
+        desk.submit(Body::Stat);
+    }
+    let stamp = desk.session.stamp();
+    desk.submit(Body::Close { stamp });
+}
+
+#[test]
+fn a_version_that_nobody_waits_for_any_more_is_closed() {
+    let mut desk = Desk::new();
+    let stamp = desk.session.stamp();
+    let open = Body::Open { stamp, at: None };
+    let soon = desk.now + Duration::from_millis(1);
+    desk.session.submit(desk.now, NAME, open, Vec::new(), soon).unwrap();
+    desk.sent();
+    while desk.ended().is_none() {
+        desk.wait();
+    }
+    let (_, attempt, _, body) = desk.sent().remove(0);
+    assert_eq!(body, Body::Close { stamp });
+    desk.reply(attempt, Reply::Done);
+    assert_eq!(desk.session.poll_timeout(), None);
+}
+
+#[test]
+fn what_was_given_back_before_it_was_granted_is_not_renewed() {
+    let mut desk = Desk::new();
+    let stamp = desk.lock(60_000_000);
+    let lock = desk.attempt();
+    desk.submit(Body::Unlock { stamp, fence: Version::NONE, abandoned: false });
+    let unlock = desk.attempt();
+    desk.reply(lock, granted());
+    desk.reply(unlock, Reply::Done);
+    assert_eq!(desk.session.poll_timeout(), None);
+}
+
+/// Eight megabytes are not through in two seconds everywhere, nor twice in one.
+#[test]
+fn large_payloads_have_time_by_their_size_where_owners_last() {
+    let mut desk = Desk::new();
+    let config = SessionConfig { owners_last: true, ..SessionConfig::default() };
+    desk.session = Session::new(SessionId(7), Routes::of_hosts(&[ONE]), config);
+    let stamp = desk.session.stamp();
+    let push = Body::Append { stamp, made: Version::NONE, fence: None };
+    let payload = vec![0; 8 << 20];
+    desk.session.submit(desk.now, NAME, push, payload, desk.now + DEADLINE).unwrap();
+    let attempt = desk.attempt();
+    desk.now += Duration::from_secs(15);
+    desk.session.handle_timeout(desk.now);
+    assert!(desk.sent().is_empty(), "no second copy while the first may be on its way");
+    desk.reply(attempt, appended());
+    assert!(desk.ended().unwrap().1.is_ok(), "and it is not late");
+
+    let ranges = vec![PullRange { first: 0, count: 126, since: Version::NONE }];
+    desk.submit(Body::Pull { ranges, at: None });
+    let attempt = desk.attempt();
+    desk.now += Duration::from_secs(15);
+    desk.session.handle_timeout(desk.now);
+    assert!(desk.sent().is_empty());
+    let (version, made) = (Version::NONE, Version::NONE);
+    desk.reply(attempt, Reply::Pulled { version, made, len: 0 });
+    assert!(desk.ended().unwrap().1.is_ok());
 }

@@ -17,6 +17,8 @@ pub const TENANT: &str = "tenant";
 pub const REGISTERS: [&str; 2] = ["register/0", "register/1"];
 pub const SUM: &str = "sum";
 pub const APPENDED: &str = "log";
+/// Deleted and made again and again.
+const REMADE: &str = "remade";
 const DEADLINE: Duration = Duration::from_secs(15);
 const KEYS: [&str; 4] = [REGISTERS[0], REGISTERS[1], SUM, APPENDED];
 
@@ -33,6 +35,10 @@ enum Step {
     LockedPull,
     LockedPush,
     Unlock,
+    Remake,
+    RemadePush,
+    RemadePull,
+    RemadeDelete,
 }
 
 /// The operation under way.
@@ -119,6 +125,9 @@ impl Client {
     pub fn wake(&mut self, now: Instant, rng: &mut StdRng, log: &mut Log) {
         if let Some(work) = &mut self.work {
             if work.resume.take_if(|at| *at <= now).is_some() {
+                if work.step == Step::Remake {
+                    log.remade.insert((work.version, work.number));
+                }
                 self.push_read(now);
             }
             return;
@@ -136,7 +145,8 @@ impl Client {
                 55..70 => (Step::Read, register),
                 70..80 => (Step::Write, register),
                 80..90 => (Step::Add, SUM),
-                _ => (Step::Append, APPENDED),
+                90..95 => (Step::Append, APPENDED),
+                _ => (Step::Remake, REMADE),
             }
         };
         self.begin(now, step, key, log);
@@ -153,7 +163,7 @@ impl Client {
         let pull =
             Body::Pull { ranges: vec![PullRange { first: 0, count: 1, since: none }], at: None };
         match step {
-            Step::Create => {
+            Step::Create | Step::Remake => {
                 let stamp = self.session.stamp();
                 self.submit(now, Body::Create { spec: spec(key), renew: false, stamp }, Vec::new());
             }
@@ -163,7 +173,7 @@ impl Client {
                 let stamp = self.session.stamp();
                 self.submit(
                     now,
-                    Body::Append { stamp, fence: None },
+                    Body::Append { stamp, made: Version::NONE, fence: None },
                     number.to_le_bytes().to_vec(),
                 );
             }
@@ -195,13 +205,23 @@ impl Client {
         fence: Option<Version>,
     ) {
         let stamp = self.session.stamp();
-        self.submit(now, Body::Push { stamp, expected, fence, len: 8 }, changes);
+        self.submit(
+            now,
+            Body::Push { stamp, made: Version::NONE, expected, fence, len: 8 },
+            changes,
+        );
     }
 
     /// Pushes what follows from what was read.
     fn push_read(&mut self, now: Instant) {
         let work = self.work.as_mut().unwrap();
         let changes = changes(work.key, work.read, work.number);
+        if work.step == Step::Remake {
+            work.step = Step::RemadePush;
+            let (made, stamp) = (work.version, self.session.stamp());
+            let body = Body::Push { stamp, made, expected: None, fence: None, len: 8 };
+            return self.submit(now, body, changes);
+        }
         if work.step == Step::CasPull {
             work.step = Step::CasPush;
             let version = work.version;
@@ -228,6 +248,44 @@ impl Client {
         assert!(version >= before, "client {} saw {key} at {version} after {before}", self.number);
     }
 
+    /// A value that is made, pushed to, read and perhaps deleted, while others do the same: what it
+    /// holds was pushed to it, and not to one before it.
+    fn remade(
+        &mut self,
+        now: Instant,
+        reply: &Reply,
+        payload: &[u8],
+        rng: &mut StdRng,
+        log: &mut Log,
+    ) {
+        let work = self.work.as_mut().unwrap();
+        match reply {
+            Reply::Value(stat) => {
+                (work.version, work.read) = (stat.made, !work.number);
+                work.resume = Some(now + Duration::from_millis(rng.random_range(0..2_000)));
+            }
+            Reply::Pushed { .. } if work.step == Step::RemadePush => {
+                work.step = Step::RemadePull;
+                let ranges = vec![PullRange { first: 0, count: 1, since: Version::NONE }];
+                self.submit(now, Body::Pull { ranges, at: None }, Vec::new());
+            }
+            Reply::Pulled { version, len, made } => {
+                work.step = Step::RemadeDelete;
+                self.saw(*version);
+                let found = number(&pulled(payload, *len));
+                let known = found == 0 || log.remade.contains(&(*made, found));
+                assert!(known, "{found} was pushed to another value than that of {made}");
+                if !rng.random::<bool>() {
+                    return self.finish(now, rng, log);
+                }
+                let (made, stamp) = (*made, self.session.stamp());
+                let body = Body::Delete { stamp, made, expected: None, fence: None };
+                self.submit(now, body, Vec::new());
+            }
+            _ => self.finish(now, rng, log),
+        }
+    }
+
     fn answered(
         &mut self,
         now: Instant,
@@ -237,6 +295,9 @@ impl Client {
         rng: &mut StdRng,
         log: &mut Log,
     ) {
+        if self.work.as_ref().unwrap().key == REMADE {
+            return self.remade(now, reply, payload, rng, log);
+        }
         match reply {
             Reply::Pulled { version, len, .. } => {
                 self.saw(*version);

@@ -158,3 +158,8 @@ fn an_owner_that_answers_before_the_disk_is_noticed() {
 fn an_owner_that_answers_after_its_lease_is_noticed() {
     assert!(is_noticed(Fault::IgnoreLease));
 }
+
+#[test]
+fn an_owner_that_merges_into_another_value_of_the_name_is_noticed() {
+    assert!(is_noticed(Fault::IgnoreMade));
+}

@@ -31,6 +31,8 @@ const LONGEST_RUN: Duration = Duration::from_secs(3600);
 /// What is known of the run, for the checks.
 #[derive(Default)]
 pub struct Log {
+    /// What was pushed to the value that is deleted and made again: which one, and the number.
+    pub remade: BTreeSet<(Version, u64)>,
     clock: u64,
     pub histories: BTreeMap<String, Vec<Entry>>,
     pub added: u64,

@@ -45,6 +45,8 @@ pub struct PeerSettings {
     pub limits: PeerLimits,
     /// How long the other end may take. Nobody is told to go for being idle.
     pub patience: Patience,
+    /// A digest of the list of hosts, which must be the same at both ends; 0 for none.
+    pub hosts: u64,
 }
 
 /// What happened on a connection.
@@ -410,7 +412,7 @@ impl<T> PeerSession<T> {
     }
 
     fn greet(&mut self, kind: Kind) {
-        let greeting = Greeting::hello(self.host, self.settings.limits);
+        let greeting = Greeting::hello(self.host, self.settings.limits, self.settings.hosts);
         let host = Bytes::copy_from_slice(self.host.as_str().as_bytes());
         self.outgoing.push(Header::new(kind, 0), &greeting.head(), host, 0);
     }

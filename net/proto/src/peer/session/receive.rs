@@ -79,14 +79,14 @@ impl<T> PeerSession<T> {
                 Ok(())
             }
             (Stage::Greeting { .. }, Kind::Hello) if !self.opener => {
-                let greeting = Greeting::read(&frame)?;
+                let greeting = Greeting::read(&frame, self.settings.hosts)?;
                 self.theirs = greeting.limits;
                 self.stage = Stage::Judging;
                 self.events.push_back(PeerEvent::Hello { host: greeting.host });
                 Ok(())
             }
             (Stage::Greeting { .. }, Kind::Welcome) if self.opener => {
-                let greeting = Greeting::read(&frame)?;
+                let greeting = Greeting::read(&frame, self.settings.hosts)?;
                 self.theirs = greeting.limits;
                 self.stage = Stage::Open;
                 self.events.push_back(PeerEvent::Welcome { host: greeting.host });

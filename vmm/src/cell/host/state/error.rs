@@ -113,7 +113,7 @@ fn of_failure(failure: &Failure) -> Status {
     match failure {
         Failure::NotFound => Status::NotFound,
         Failure::Lost => Status::StateLost,
-        Failure::OtherSpec { .. } => Status::Changed,
+        Failure::OtherSpec { .. } | Failure::OtherValue { .. } => Status::Changed,
         Failure::Length { .. } => Status::TooLarge,
         Failure::Conflict { .. } => Status::Conflict,
         Failure::LockLost { .. } | Failure::NotLocked => Status::LockLost,

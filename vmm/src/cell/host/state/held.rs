@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use faaslet_abi::Status;
 use faaslet_snapshot::board::Writable;
-use faaslet_state::message::Body;
+use faaslet_state::message::{Body, Stamp};
 use faaslet_state::{Key, Version};
 use faaslet_tier::{MapId, Task, Tier, Value, Wake};
 
@@ -53,12 +53,19 @@ pub(super) struct Opened {
 /// A version that its owner keeps for this call.
 pub(super) struct OpenVersion {
     pub(super) version: Version,
+    _closing: Closing,
+    /// Its chunks' memory: a tier of its own.
+    _tier: Tier,
+}
+
+/// Closes a version when it goes, whether the owner has opened it by then or not.
+pub(super) struct Closing {
     key: Key,
+    /// What it was asked for with.
+    stamp: Stamp,
     exchange: Exchange,
     task: Task,
     deadline: Instant,
-    /// Its chunks' memory: a tier of its own.
-    _tier: Tier,
 }
 
 /// A mapping in the call's window.
@@ -175,16 +182,21 @@ impl Drop for Held {
 }
 
 impl OpenVersion {
-    pub(super) fn new(held: &Held, key: Key, version: Version, tier: Tier) -> Self {
-        let (exchange, task, deadline) = (held.exchange.clone(), held.task, held.deadline);
-        Self { version, key, exchange, task, deadline, _tier: tier }
+    pub(super) fn new(closing: Closing, version: Version, tier: Tier) -> Self {
+        Self { version, _closing: closing, _tier: tier }
     }
 }
 
-impl Drop for OpenVersion {
+impl Closing {
+    pub(super) fn new(held: &Held, key: Key, stamp: Stamp) -> Self {
+        let (exchange, task, deadline) = (held.exchange.clone(), held.task, held.deadline);
+        Self { key, stamp, exchange, task, deadline }
+    }
+}
+
+impl Drop for Closing {
     fn drop(&mut self) {
-        let session = faaslet_state::message::SessionId(0);
-        let close = Body::Close { session, version: self.version };
+        let close = Body::Close { stamp: self.stamp };
         tell(&self.exchange, self.task, self.deadline, &self.key, close);
     }
 }

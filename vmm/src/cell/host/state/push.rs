@@ -96,7 +96,8 @@ impl Held {
     async fn deliver(&mut self, push: Unfinished) -> Result<Version, Refused> {
         let Unfinished { stamp, expected, fence, .. } = push;
         let (value, payload) = (Arc::clone(&push.value), push.prepared.payload.clone());
-        let body = Body::Push { stamp, expected, fence, len: push.prepared.len };
+        let body =
+            Body::Push { stamp, made: value.made(), expected, fence, len: push.prepared.len };
         // From here on the call may end at any moment: the next in turn goes on with it.
         self.local.sent(push);
         let replied = self.ask(value.key(), body, payload).await?;

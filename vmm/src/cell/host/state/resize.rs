@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use faaslet_abi::Status;
 use faaslet_snapshot::guest::GuestMemory;
+use faaslet_state::Version;
 use faaslet_state::message::{Body, MAX_PAYLOAD_BYTES, Reply, Stat};
 use faaslet_tier::Value;
 
@@ -71,7 +72,9 @@ pub(super) async fn delete(held: &mut Held, memory: &GuestMemory, ptr: u32, len:
         held.take_turn(value).await?;
     }
     let fence = here.as_ref().and_then(|value| held.locks.fence(value));
-    let body = Body::Delete { stamp: held.local.stamp(), expected: None, fence };
+    let stamp = held.local.stamp();
+    // Whatever has this name now: who deletes means the name.
+    let body = Body::Delete { stamp, made: Version::NONE, expected: None, fence };
     let deleted = held.ask_for(&key, body, Vec::new()).await;
     held.leave_turn();
     deleted?;
@@ -82,7 +85,7 @@ pub(super) async fn delete(held: &mut Held, memory: &GuestMemory, ptr: u32, len:
 impl Held {
     async fn resize(&mut self, value: &Arc<Value>, len: u64) -> Result<(), Refused> {
         let (stamp, fence) = (self.local.stamp(), self.locks.fence(value));
-        let body = Body::Resize { stamp, expected: None, fence, len };
+        let body = Body::Resize { stamp, made: value.made(), expected: None, fence, len };
         match self.ask_for(value.key(), body, Vec::new()).await? {
             (Reply::Pushed { version, len, .. }, _) => Ok(value.resized(version, len)?),
             _ => Err(Refused::unexpected(value.key())),
@@ -91,7 +94,8 @@ impl Held {
 
     async fn grow(&mut self, value: &Arc<Value>, len: u64) -> Result<(), Refused> {
         let (stamp, fence) = (self.local.stamp(), self.locks.fence(value));
-        let body = Body::Push { stamp, expected: None, fence, len };
+        let made = value.made();
+        let body = Body::Push { stamp, made, expected: None, fence, len };
         match self.ask_for(value.key(), body, Vec::new()).await? {
             (Reply::Pushed { version, len, .. }, _) => {
                 Ok(value.seen(&Stat { version, len, ..value.stat() })?)
@@ -102,7 +106,10 @@ impl Held {
 
     async fn append(&mut self, value: &Arc<Value>, bytes: Vec<u8>) -> Result<u64, Refused> {
         let (stamp, fence) = (self.local.stamp(), self.locks.fence(value));
-        match self.ask_for(value.key(), Body::Append { stamp, fence }, bytes).await? {
+        match self
+            .ask_for(value.key(), Body::Append { stamp, made: value.made(), fence }, bytes)
+            .await?
+        {
             // A pull brings it here, as it does what others have appended before it.
             (Reply::Appended { at, .. }, _) => Ok(at),
             _ => Err(Refused::unexpected(value.key())),

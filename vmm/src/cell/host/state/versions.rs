@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use faaslet_snapshot::guest::GuestMemory;
-use faaslet_state::message::{Body, Reply, SessionId, Stat};
+use faaslet_state::message::{Body, Reply, Stat};
 use faaslet_tier::{Tier, Tracker, Value};
 
 use super::error::Refused;
-use super::held::{Held, OpenVersion, Opened};
+use super::held::{Closing, Held, OpenVersion, Opened};
 use super::open::{version, version_bytes};
 use super::{Done, check, put};
 
@@ -23,20 +23,23 @@ pub(super) async fn open(
 ) -> Done {
     let value = held.value(handle)?;
     let at = version(memory, version_ptr)?;
-    let body = Body::Open { session: SessionId(0), at };
+    let stamp = held.local.stamp();
+    let body = Body::Open { stamp, at };
+    // From here on it is closed, also when the call ends before the owner has answered.
+    let closing = Closing::new(held, value.key().clone(), stamp);
     let (reply, _) = held.ask_for(value.key(), body, Vec::new()).await?;
     let Reply::Value(stat) = reply else {
         return Err(Refused::unexpected(value.key()));
     };
-    let opened = opened(held, &value, &stat)?;
+    let opened = opened(&value, &stat, closing)?;
     held.keep(opened).map(|handle| handle as i32)
 }
 
 /// The version as a value of its own, in a tier of its own.
-fn opened(held: &Held, value: &Arc<Value>, stat: &Stat) -> Result<Opened, Refused> {
+fn opened(value: &Arc<Value>, stat: &Stat, closing: Closing) -> Result<Opened, Refused> {
     let tier = Tier::new(BUDGET_BYTES, Tracker::comparing());
     let (frozen, _) = tier.value(value.key(), stat)?;
-    let version = OpenVersion::new(held, value.key().clone(), stat.version, tier);
+    let version = OpenVersion::new(closing, stat.version, tier);
     Ok(Opened { value: frozen, version: Some(Arc::new(version)) })
 }
 

@@ -25,6 +25,7 @@ mod salvage;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use faaslet_state::owner::{Batch, Id, Record};
@@ -161,6 +162,22 @@ impl Disk {
             free if free < MIN_FREE_BYTES => Err(DiskError::Full { path: self.path.clone(), free }),
             _ => Ok(()),
         }
+    }
+
+    /// The same where the database panics, as it may over pages that are not as they were written:
+    /// that is an error of these batches, and the next ones find it opened anew.
+    pub(super) fn store_or_reopen<'b>(
+        &mut self,
+        batches: impl Iterator<Item = &'b Batch> + Clone,
+    ) -> Result<(), DiskError> {
+        let stored = catch_unwind(AssertUnwindSafe(|| self.store(batches)));
+        stored.unwrap_or_else(|_| {
+            let database = self.database.take();
+            // It may panic again on its way out, of which no more is to be learnt.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
+            let why = "the database panicked".to_owned();
+            Err(DiskError::Damaged { path: self.path.clone(), why })
+        })
     }
 
     fn reopen(&mut self) -> Result<(), DiskError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use faaslet_state::key::SHARDS;
 use faaslet_state::owner::{Head, Id, Record};
@@ -113,14 +113,19 @@ pub(super) fn format_of(read: &ReadTransaction) -> Result<u64, redb::Error> {
     Ok(read.open_table(META)?.get("format")?.map_or(0, |format| format.value()))
 }
 
-/// The next epoch of every shard.
+/// The next epoch of every shard. In a file that is new it is the time, in seconds: so it is later
+/// than every epoch of a file that was here before and was lost or moved away, as each of those
+/// began with the time then, and a host does not start once a second for long. What other hosts
+/// know of versions and tokens stays true.
 fn new_epochs(write: &WriteTransaction) -> Result<Vec<(u16, Epoch)>, redb::Error> {
     let mut table = write.open_table(EPOCHS)?;
     let mut epochs = Vec::with_capacity(usize::from(SHARDS));
+    #[allow(clippy::disallowed_methods, reason = "it must go on from one file to the next")]
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_secs());
     for shard in 0..SHARDS {
-        let last = table.get(shard)?.map_or(0, |epoch| epoch.value());
-        table.insert(shard, last + 1)?;
-        epochs.push((shard, Epoch(last + 1)));
+        let epoch = table.get(shard)?.map_or(clock, |last| last.value() + 1);
+        table.insert(shard, epoch)?;
+        epochs.push((shard, Epoch(epoch)));
     }
     Ok(epochs)
 }

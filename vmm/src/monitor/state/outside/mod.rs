@@ -11,6 +11,7 @@ mod read;
 mod write;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub struct Outside {
     watches: Arc<Semaphore>,
     /// Turns of those who gather what they read.
     reads: Arc<Semaphore>,
+    /// Versions that were opened so far.
+    opened: Arc<AtomicU64>,
 }
 
 impl States {
@@ -60,7 +63,8 @@ impl States {
         }
         let [watches, reads] =
             [MAX_WATCHES, MAX_READS].map(|turns| Arc::new(Semaphore::new(turns)));
-        let outside = Outside { session: self.begin(tenant), watches, reads };
+        let (session, opened) = (self.begin(tenant), Arc::default());
+        let outside = Outside { session, watches, reads, opened };
         outsides.insert(tenant.to_owned(), outside.clone());
         outside
     }

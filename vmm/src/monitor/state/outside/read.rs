@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use faaslet_state::message::{Body, MAX_PULL_CHUNKS, PullRange, Reply, SessionId, Stat};
+use faaslet_state::message::{Body, MAX_PULL_CHUNKS, PullRange, Reply, Stamp, Stat};
 use faaslet_state::payload::{Body as ChunkBody, pulled_chunks};
 use faaslet_state::{CHUNK_BYTES, Chunk, ChunkRange, Version};
 
-use super::{Outside, OutsideError};
+use super::{Outside, OutsideError, any_stamp};
 
 /// Most ranges that a comparison tells.
 const MAX_CHANGES: usize = 4096;
@@ -19,12 +20,19 @@ const _: () = assert!(PULL_CHUNKS <= MAX_PULL_CHUNKS);
 /// A range of one version, part by part. The version is kept until it is read or dropped.
 #[derive(Debug)]
 pub struct Reading {
-    outside: Outside,
-    key: String,
+    opening: Opening,
     /// The value as of the version.
     pub stat: Stat,
     left: Range<u64>,
     parts: VecDeque<Bytes>,
+}
+
+/// Closes its version when it goes, whether the owner has opened it by then or not.
+#[derive(Debug)]
+struct Opening {
+    outside: Outside,
+    key: String,
+    stamp: Stamp,
 }
 
 /// A part that differs.
@@ -42,12 +50,16 @@ impl Outside {
     /// # Errors
     /// See [`OutsideError`].
     pub async fn open(&self, key: &str, at: Option<Version>) -> Result<Reading, OutsideError> {
-        let body = Body::Open { session: SessionId(0), at };
-        let Reply::Value(stat) = self.ask(key, body, Bytes::new()).await?.0 else {
+        let sequence = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
+        let stamp = Stamp { sequence, ..any_stamp() };
+        let (outside, name) = (self.clone(), key.to_owned());
+        // Made before it is asked for: who asks may go before the owner answers.
+        let opening = Opening { outside, key: name, stamp };
+        let Reply::Value(stat) = self.ask(key, Body::Open { stamp, at }, Bytes::new()).await?.0
+        else {
             return Err(OutsideError::Protocol);
         };
-        let (outside, key) = (self.clone(), key.to_owned());
-        Ok(Reading { outside, key, stat, left: 0..stat.len, parts: VecDeque::new() })
+        Ok(Reading { opening, stat, left: 0..stat.len, parts: VecDeque::new() })
     }
 
     /// What differs between two versions, in order, and whether that is all.
@@ -102,7 +114,7 @@ impl Reading {
         let len = self.stat.len;
         if range.start > range.end || range.end > len {
             return Err(OutsideError::Range {
-                key: std::mem::take(&mut self.key),
+                key: self.opening.key.clone(),
                 len,
                 width: 1,
                 from: range.start,
@@ -145,7 +157,8 @@ impl Reading {
             .ok_or(OutsideError::Protocol)?;
         let range = PullRange { first: first.0, count: chunks.count, since: Version::NONE };
         let body = Body::Pull { ranges: vec![range], at: Some(self.stat.version) };
-        let (_, payload) = self.outside.ask(&self.key, body, Bytes::new()).await?;
+        let Opening { outside, key, .. } = &self.opening;
+        let (_, payload) = outside.ask(key, body, Bytes::new()).await?;
         let mut bytes = vec![0; (end - first.start()) as usize];
         for chunk in pulled_chunks(&payload, self.stat.spec.element().width()) {
             let chunk = chunk.map_err(|_| OutsideError::Protocol)?;
@@ -162,9 +175,9 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for Opening {
     fn drop(&mut self) {
-        let body = Body::Close { session: SessionId(0), version: self.stat.version };
+        let body = Body::Close { stamp: self.stamp };
         let deadline = std::time::Instant::now() + super::WITHIN;
         let closed = Box::new(|_| {});
         self.outside.session.ask_numbered(&self.key, body, Bytes::new(), deadline, closed);

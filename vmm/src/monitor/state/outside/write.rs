@@ -54,7 +54,13 @@ impl Outside {
         }
         let end = at + bytes.len() as u64;
         if whole && stat.len > end {
-            let body = Body::Resize { stamp: any_stamp(), expected, fence: None, len: end };
+            let body = Body::Resize {
+                stamp: any_stamp(),
+                made: Version::NONE,
+                expected,
+                fence: None,
+                len: end,
+            };
             expected = Some(self.pushed(key, body, Bytes::new()).await?);
         }
         let mut from = at;
@@ -63,7 +69,13 @@ impl Outside {
             let next = ((from / CHUNK_BYTES) * CHUNK_BYTES + WRITE_BYTES).min(end);
             let part = bytes.slice((from - at) as usize..(next - at) as usize);
             let changes = changes(from, &part, width).into();
-            let body = Body::Push { stamp: any_stamp(), expected, fence: None, len: next };
+            let body = Body::Push {
+                stamp: any_stamp(),
+                made: Version::NONE,
+                expected,
+                fence: None,
+                len: next,
+            };
             let version = self.pushed(key, body, changes).await?;
             expected = expected.and(Some(version));
             if next == end {
@@ -141,7 +153,7 @@ impl Outside {
             let (key, found) = (key.to_owned(), bytes.len() as u64);
             return Err(OutsideError::TooLong { key, limit: WRITE_BYTES, found });
         }
-        let body = Body::Append { stamp: any_stamp(), fence: None };
+        let body = Body::Append { stamp: any_stamp(), made: Version::NONE, fence: None };
         match self.ask(key, body, bytes).await?.0 {
             Reply::Appended { version, at, len } => Ok((at, version, len)),
             _ => Err(OutsideError::Protocol),
@@ -189,7 +201,7 @@ impl Outside {
     /// # Errors
     /// See [`OutsideError`].
     pub async fn delete(&self, key: &str, expected: Option<Version>) -> Result<(), OutsideError> {
-        let body = Body::Delete { stamp: any_stamp(), expected, fence: None };
+        let body = Body::Delete { stamp: any_stamp(), made: Version::NONE, expected, fence: None };
         self.pushed(key, body, Bytes::new()).await.map(|_| ())
     }
 }

@@ -188,7 +188,7 @@ fn a_file_with_any_byte_flipped_or_its_end_cut_is_never_served_wrong() {
     let session = states.begin("a");
     let content: Vec<u8> = (0..60_000).map(|at| (at % 251) as u8).collect();
     make_as(&session, "v", Durability::Durable);
-    let body = Body::Append { stamp: stamp(2), fence: None };
+    let body = Body::Append { stamp: stamp(2), made: Version::NONE, fence: None };
     ask_with(&session, "v", body, content.clone()).unwrap();
     // Nothing writes to the file any more.
     states.stop().unwrap();
@@ -233,4 +233,37 @@ fn a_file_with_any_byte_flipped_or_its_end_cut_is_never_served_wrong() {
     }
     println!("served {served}, refused {refused}, of which salvaged {salvaged}");
     assert!(served > 0 && refused > 0 && salvaged > 0);
+}
+
+/// Hosts that knew the file that was lost take nothing that is older.
+#[test]
+fn a_new_file_begins_later_than_any_that_was_here_before() {
+    #[allow(clippy::disallowed_methods, reason = "the epochs of a file are of this clock")]
+    let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let made = |states: &Arc<States>| {
+        let session = states.begin("a");
+        make_as(&session, "durable", Durability::Durable);
+        version(&session, "durable").epoch.0
+    };
+    let first = made(&open(dir.path()));
+    assert!(first >= begun.as_secs(), "{first}");
+    fs::remove_file(dir.path().join(STATE_FILE)).unwrap();
+    let second = made(&open(dir.path()));
+    assert!(second >= first, "{second} after {first}");
+}
+
+#[test]
+fn a_database_that_panics_is_opened_anew_and_stores_on() {
+    use faaslet_state::owner::{Batch, Id, OwnerConfig, Record};
+    let dir = tempfile::tempdir().unwrap();
+    let mut owner = faaslet_state::Owner::new(OwnerConfig::of(HostId(1)));
+    let path = dir.path().join(STATE_FILE);
+    let opened = super::super::disk::Disk::open(&path, &mut owner);
+    let (mut disk, ..) = opened.unwrap();
+    let panics = (0..1).map(|_| -> &Batch { panic!("as a database may over its pages") });
+    assert!(matches!(disk.store_or_reopen(panics), Err(DiskError::Damaged { .. })));
+    let id = Id { tenant: "a".into(), key: faaslet_state::Key::new(b"k").unwrap() };
+    let batch: Batch = vec![Record::Head(id, None)];
+    disk.store_or_reopen(std::iter::once(&batch)).unwrap();
 }

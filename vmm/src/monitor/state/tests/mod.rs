@@ -45,7 +45,7 @@ fn make(session: &StateSession, key: &str) {
 }
 
 fn append(session: &StateSession, key: &str, sequence: u64, bytes: &'static [u8]) -> u64 {
-    let body = Body::Append { stamp: stamp(sequence), fence: None };
+    let body = Body::Append { stamp: stamp(sequence), made: Version::NONE, fence: None };
     match ask_with(session, key, body, bytes) {
         Ok((Reply::Appended { at, .. }, _)) => at,
         other => panic!("{other:?}"),
@@ -70,7 +70,11 @@ fn a_session_cannot_pass_for_another() {
     let (one, two) = (states.begin("a"), states.begin("a"));
     make(&one, "v");
     let id = one.0.live.id();
-    let body = Body::Append { stamp: Stamp { session: id, sequence: 9 }, fence: None };
+    let body = Body::Append {
+        stamp: Stamp { session: id, sequence: 9 },
+        made: Version::NONE,
+        fence: None,
+    };
     ask_with(&two, "v", body, "x").unwrap();
     // Were it taken for the first session's, this would be an older change of that one.
     assert_eq!(append(&one, "v", 2, b"y"), 1);
@@ -160,7 +164,42 @@ fn a_key_that_is_none_and_a_version_that_is_none_are_refused_by_name() {
     assert!(refused.contains("1 to 512 bytes"), "{refused}");
     make(&session, "v");
     let at = Version::NONE;
-    let body = Body::Open { session: SessionId(1), at: Some(at) };
+    let body = Body::Open { stamp: stamp(1), at: Some(at) };
     let refused = ask(&session, "v", body).unwrap_err();
     assert_eq!(refused, SessionError::Refused(Failure::Collected { version: at }));
+}
+
+#[test]
+fn waits_for_locks_leave_places_for_others_and_nothing_stands_before_what_gives_back() {
+    use faaslet_state::session::TransmitKind::{Asks, GivesBack, Waits};
+    let states = states();
+    let (one, two) = (states.begin("a"), states.begin("b"));
+    let host = HostId(2);
+    let places = places::Places::of([host].into_iter());
+    let take = |session: &StateSession, kind| places.take(host, kind, &session.0.live);
+    let mut held = Vec::new();
+    while let Ok(place) = take(&one, Waits) {
+        held.push(place);
+    }
+    assert_eq!(held.len(), places::MAX_WAITS_PER_SESSION);
+    assert!(take(&two, Waits).is_ok());
+    while let Ok(place) = take(&one, Asks) {
+        held.push(place);
+    }
+    assert_eq!(held.len(), places::MAX_ASKED);
+    assert!(take(&two, Asks).is_err());
+    assert!(matches!(take(&two, GivesBack), Ok(None)));
+    held.clear();
+    assert!(take(&one, Waits).is_ok(), "what was answered makes room");
+}
+
+#[test]
+fn a_list_of_hosts_is_the_same_in_any_order_and_another_with_one_more() {
+    let digest = |names: &[&str]| {
+        let name = |name: &&str| faaslet_net::peer::HostId::new(name).unwrap();
+        config::digest(names.iter().map(name))
+    };
+    assert_eq!(digest(&["a", "b"]), digest(&["b", "a"]));
+    assert_ne!(digest(&["a", "b"]), digest(&["a", "b", "c"]));
+    assert_ne!(digest(&["a", "b"]), digest(&["ab"]));
 }

@@ -5,7 +5,7 @@ use crate::chunk::{CHUNK_BYTES, Chunk};
 use crate::delta;
 
 fn push(stamp: Stamp, expected: Option<Version>) -> Body {
-    Body::Push { stamp, expected, fence: None, len: 1 }
+    Body::Push { stamp, made: Version::NONE, expected, fence: None, len: 1 }
 }
 
 fn changes(from: u8, to: u8) -> Vec<u8> {
@@ -45,17 +45,23 @@ fn a_change_is_applied_once_and_answered_again_as_it_was() {
         let mut desk = Desk::of(1);
         desk.create(durability, false);
         let stamp = desk.stamp(SESSION);
-        let append = Body::Append { stamp, fence: None };
+        let append = Body::Append { stamp, made: Version::NONE, fence: None };
         let (first, _) = desk.ask(append.clone(), b"a");
         let other = desk.stamp(OTHER);
-        desk.ask(Body::Append { stamp: other, fence: None }, b"b");
+        desk.ask(Body::Append { stamp: other, made: Version::NONE, fence: None }, b"b");
         assert_eq!(desk.ask(append, b"a").0, first);
         assert!(desk.pull(None).1.ends_with(b"ab"));
         let resize = desk.stamp(SESSION);
-        let resize = Body::Resize { stamp: resize, expected: None, fence: None, len: 1 };
+        let resize = Body::Resize {
+            stamp: resize,
+            made: Version::NONE,
+            expected: None,
+            fence: None,
+            len: 1,
+        };
         let (first, _) = desk.ask(resize.clone(), &[]);
         let other = desk.stamp(OTHER);
-        desk.ask(Body::Append { stamp: other, fence: None }, b"c");
+        desk.ask(Body::Append { stamp: other, made: Version::NONE, fence: None }, b"c");
         assert_eq!(desk.ask(resize, &[]).0, first);
         assert!(desk.pull(None).1.ends_with(b"ac"));
     }
@@ -66,7 +72,7 @@ fn a_deletion_sent_again_does_not_delete_what_was_made_since() {
     let mut desk = Desk::of(1);
     desk.create(Durability::Durable, false);
     let stamp = desk.stamp(OTHER);
-    let delete = Body::Delete { stamp, expected: None, fence: None };
+    let delete = Body::Delete { stamp, made: Version::NONE, expected: None, fence: None };
     let (first, _) = desk.ask(delete.clone(), &[]);
     assert_eq!(desk.ask(delete.clone(), &[]).0, first);
     assert_eq!(desk.ask(Body::Stat, &[]).0, Reply::Failed(Failure::NotFound));
@@ -81,7 +87,7 @@ fn a_durable_value_and_the_answers_about_it_survive_a_restart() {
     let mut first = Desk::of(1);
     first.create(Durability::Durable, false);
     let stamp = first.stamp(SESSION);
-    let append = Body::Append { stamp, fence: None };
+    let append = Body::Append { stamp, made: Version::NONE, fence: None };
     let (told, _) = first.ask(append.clone(), b"abc");
     let mut second = Desk::of(2);
     for record in first.stored {

@@ -5,7 +5,7 @@ use super::*;
 const APPENDED_BYTES: usize = 1 << 20;
 
 fn append(stamp: Stamp) -> Body {
-    Body::Append { stamp, fence: None }
+    Body::Append { stamp, made: Version::NONE, fence: None }
 }
 
 fn is_dropped(output: &Output, name: u64) -> bool {
@@ -79,7 +79,7 @@ fn a_value_that_could_not_be_stored_is_not_there_and_a_deleted_one_is() {
     desk.create(Durability::Durable, false);
     desk.append(b"abc");
     let stamp = desk.stamp(SESSION);
-    let delete = Body::Delete { stamp, expected: None, fence: None };
+    let delete = Body::Delete { stamp, made: Version::NONE, expected: None, fence: None };
     let failing = tickets(&desk.outputs_unstored(delete, &[], 3));
     desk.owner.storage_failed(failing[0], "full");
     while desk.owner.poll_output(desk.now).is_some() {}
@@ -94,7 +94,8 @@ fn what_is_handed_out_and_not_stored_has_a_bound() {
     let bytes = vec![1; APPENDED_BYTES];
     for token in 0..MAX_UNSTORED_BYTES / APPENDED_BYTES as u64 + 2 {
         let stamp = desk.stamp(SESSION);
-        let resize = Body::Resize { stamp, expected: None, fence: None, len: 0 };
+        let resize =
+            Body::Resize { stamp, made: Version::NONE, expected: None, fence: None, len: 0 };
         desk.outputs_unstored(resize, &[], token);
         let stamp = desk.stamp(SESSION);
         desk.outputs_unstored(append(stamp), &bytes, token);

@@ -26,7 +26,7 @@ fn each_watcher_is_told_of_a_change_at_once_and_of_none_when_its_time_is_over() 
     desk.send(watch(old.version), &[], 8);
     assert!(desk.outputs().is_empty());
     let stamp = desk.stamp(SESSION);
-    desk.send(Body::Append { stamp, fence: None }, b"x", 1);
+    desk.send(Body::Append { stamp, made: Version::NONE, fence: None }, b"x", 1);
     let told = desk.outputs();
     for watcher in [7, 8] {
         assert!(matches!(seen(&told, watcher), Some(Reply::Value(stat)) if stat.len == 1));
@@ -54,7 +54,8 @@ fn a_watcher_sees_no_change_that_is_not_stored() {
     };
     desk.send(watch(known), &[], 7);
     let (stamp, fence) = (desk.stamp(SESSION), None);
-    let failing = ticket(desk.outputs_unstored(Body::Append { stamp, fence }, b"x", 1));
+    let failing =
+        ticket(desk.outputs_unstored(Body::Append { stamp, made: Version::NONE, fence }, b"x", 1));
     desk.owner.storage_failed(failing, "full");
     let told: Vec<Output> = std::iter::from_fn(|| desk.owner.poll_output(desk.now)).collect();
     assert!(told.iter().all(|output| matches!(output, Output::Dropped { .. })), "{told:?}");
@@ -62,7 +63,8 @@ fn a_watcher_sees_no_change_that_is_not_stored() {
 
     desk.send(watch(known), &[], 7);
     let stamp = desk.stamp(OTHER);
-    let stored = ticket(desk.outputs_unstored(Body::Append { stamp, fence }, b"y", 1));
+    let stored =
+        ticket(desk.outputs_unstored(Body::Append { stamp, made: Version::NONE, fence }, b"y", 1));
     desk.owner.persisted(stored);
     assert!(matches!(seen(&desk.outputs(), 7), Some(Reply::Value(stat)) if stat.len == 1));
 }
@@ -74,7 +76,7 @@ fn a_watcher_is_told_that_the_value_is_gone() {
     let known = stat(&mut desk).version;
     desk.send(watch(known), &[], 7);
     let stamp = desk.stamp(SESSION);
-    desk.send(Body::Delete { stamp, expected: None, fence: None }, &[], 1);
+    desk.send(Body::Delete { stamp, made: Version::NONE, expected: None, fence: None }, &[], 1);
     assert_eq!(seen(&desk.outputs(), 7), Some(&Reply::Failed(Failure::NotFound)));
     assert_eq!(desk.ask(watch(known), &[]).0, Reply::Failed(Failure::NotFound));
 }
