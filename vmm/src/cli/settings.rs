@@ -142,6 +142,7 @@ mod time {
         parse::time(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
     }
 
+    #[allow(clippy::ref_option, reason = "what serde hands over")]
     pub(super) fn serialize<S>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error>
     where
         S: Serializer,
@@ -163,6 +164,7 @@ mod size {
         parse::size(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
     }
 
+    #[allow(clippy::ref_option, reason = "what serde hands over")]
     pub(super) fn serialize<S>(bytes: &Option<u64>, to: S) -> Result<S::Ok, S::Error>
     where
         S: Serializer,
