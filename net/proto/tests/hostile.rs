@@ -1,5 +1,6 @@
 //! Bytes that no honest end sends.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "a run begins at some moment, from some seed")]
 
 #[path = "../../../tests/fuzz/oracles/wire.rs"]
 #[allow(unreachable_pub)]

@@ -145,7 +145,7 @@ impl Sample {
 /// `FAASLET_SEED` runs a single seed again.
 pub(crate) fn each_seed(count: u64, test: impl Fn(u64)) {
     let single = std::env::var("FAASLET_SEED").ok().map(|seed| seed.parse().unwrap());
-    let first = single.unwrap_or_else(|| rand::random::<u64>());
+    let first = single.unwrap_or_else(rand::random::<u64>);
     for seed in (0..single.map_or(count, |_| 1)).map(|n| first.wrapping_add(n)) {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(seed)));
         if let Err(panic) = result {

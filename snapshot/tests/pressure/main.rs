@@ -44,7 +44,7 @@ fn after_every_reset_under_pressure_the_slot_equals_its_image() {
     };
     println!("the machine gives: {ground}");
     let seed = std::env::var("FAASLET_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| rand::random::<u64>());
+    let seed = seed.unwrap_or_else(rand::random::<u64>);
     for method in [PagemapMethod::Scan, PagemapMethod::Entries] {
         let Some(pagemap) = Pagemap::with_method(method) else {
             println!("{method:?} is not to be had here: not tested");
