@@ -111,7 +111,8 @@ impl Asker {
         match ask {
             Ask::Push => {
                 let stamp = self.stamp();
-                Body::Push { stamp, expected: None, fence: None, len: BYTES as u64 }
+                let (made, len) = (Version::NONE, BYTES as u64);
+                Body::Push { stamp, made, expected: None, fence: None, len }
             }
             Ask::Pull => {
                 let range = PullRange { first: 0, count: 1, since: Version::NONE };

@@ -157,7 +157,6 @@ mod time {
         parse::time(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
     }
 
-    #[allow(clippy::ref_option, reason = "what serde hands over")]
     pub(super) fn serialize<S>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error>
     where
         S: Serializer,
@@ -195,7 +194,6 @@ mod size {
         parse::size(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
     }
 
-    #[allow(clippy::ref_option, reason = "what serde hands over")]
     pub(super) fn serialize<S>(bytes: &Option<u64>, to: S) -> Result<S::Ok, S::Error>
     where
         S: Serializer,
