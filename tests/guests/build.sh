@@ -29,4 +29,7 @@ mkdir -p "$FOLDER"
 for file in "$HERE"/c/*.c; do build "$(basename "$file" .c)-c" "$file"; done
 for file in "$HERE"/c/*.cpp; do build "$(basename "$file" .cpp)-cpp" "$file"; done
 for project in "$HERE"/rust/*/; do build "$(basename "$project")-rs" "$project"; done
-for project in "$SDK"/examples/*/; do build "$(basename "$project")" "$project"; done
+# A project in Python has nothing to compile: it is deployed as it is.
+for project in "$SDK"/examples/*/; do
+  grep -qs '^lang = "python"' "$project/faaslet.toml" || build "$(basename "$project")" "$project"
+done

@@ -27,6 +27,7 @@ fn greeting(oldest: u16, newest: u16) -> Vec<u8> {
     head.extend_from_slice(&16u32.to_le_bytes());
     head.extend_from_slice(&(1u64 << 20).to_le_bytes());
     head.extend_from_slice(&(1u64 << 20).to_le_bytes());
+    head.extend_from_slice(&PeerSettings::default().hosts.to_le_bytes());
     head
 }
 
@@ -104,7 +105,7 @@ fn greetings_are_checked() {
     let close = greet(&greeting(2, 3), b"a");
     assert_eq!(close.code, CloseCode::Version);
     assert!(close.reason.contains("versions 1 to 1, the other 2 to 3"), "{close}");
-    assert!(greet(&greeting(1, 1)[..10], b"a").reason.contains("a greeting of 24 bytes"));
+    assert!(greet(&greeting(1, 1)[..10], b"a").reason.contains("a greeting of 32 bytes"));
     for name in [&b""[..], b"A", b"-a", b"a_b", &[b'a'; 32], b"\xff"] {
         assert!(greet(&greeting(1, 1), name).reason.contains("a host's name"), "{name:?}");
     }

@@ -24,7 +24,7 @@ pub struct Prewarm {
     /// Reset slots on each
     #[arg(long, default_value_t = 1)]
     slots: u32,
-    /// Of the image, bring what its first runs touched, and the rest later
+    /// Bring what its first runs touched first; so far images of other hosts come whole all the same
     #[arg(long, conflicts_with = "whole")]
     working_set: bool,
     /// Bring all of the image [default]

@@ -63,7 +63,6 @@ fn invalid() {
     let error = rewrite(&bytes, &Limits::default()).expect_err("refused");
     assert!(matches!(error, RewriteError::Invalid { offset, .. } if offset > last), "{error:?}");
     says(&error, &["type mismatch"]);
-    says(&refused(&format!("(module {MAIN} (tag))")), &["exceptions"]);
     says(&refused(&format!("(module {MAIN} (type (struct)))")), &["gc"]);
 }
 

@@ -39,8 +39,8 @@ const SKIPPED: [(&str, usize); 9] = [
     ("imports a memory", 232),
     ("imports a table", 247),
     ("imports a tag", 6),
-    ("imports from a module that was skipped, or does not link", 196),
-    ("needs a feature that is not accepted", 122),
+    ("imports from a module that was skipped, or does not link", 186),
+    ("needs a feature that is not accepted", 121),
     ("on a module that was skipped", 741),
     // Nearly all of them assert just that.
     ("text that does not parse", 2089),
