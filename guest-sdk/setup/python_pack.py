@@ -111,7 +111,7 @@ def install(requirements: Path) -> dict[str, bytes]:
         command += ["--abi", "none", "--platform", "any", "--find-links", str(links)]
         done = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True)
         if done.returncode != 0:
-            refuse(done.stderr)
+            refuse(done.stderr, requirements.read_text().splitlines())
         ours = {re.sub(r"[-_.]+", "_", name).lower() for name, _ in packages}
         return {
             path: data
@@ -120,13 +120,23 @@ def install(requirements: Path) -> dict[str, bytes]:
         }
 
 
-def refuse(message: str) -> None:
-    """Tells what pip could not install, by name."""
+def unmet(message: str, lines: list[str]) -> str | None:
+    """The package that pip could not install, by its message or the line that it names."""
     missing = re.search(r"No matching distribution found for ([^\s(;]+)", message)
-    if not missing:
+    if missing:
+        return missing.group(1)
+    at = re.search(r"Cannot install .*\(line (\d+)\)", message)
+    if at and 0 < int(at.group(1)) <= len(lines):
+        return re.split(r"[^\w.-]", lines[int(at.group(1)) - 1].strip())[0]
+    return None
+
+
+def refuse(message: str, lines: list[str]) -> None:
+    """Tells what pip could not install, by name."""
+    name = unmet(message, lines)
+    if not name:
         print(message, file=sys.stderr)
         failed(f"pip could not install what {REQUIREMENTS} names (its message is above).")
-    name = missing.group(1)
     failed(
         f"the package {name} cannot be had as a wheel of pure Python for Python {PYTHON}.",
         "A function cannot load native code; the runtime has the packages that need it, such as",

@@ -141,7 +141,7 @@ fn bad_files_are_refused_by_what_is_wrong(monitor: &Monitor<'_>) {
     assert!(takes.contains("it takes ()"), "{takes}");
     let endless = "while True:\n    pass\n";
     let endless = refused(monitor, "endless", endless, &["--init-timeout", "2s"]);
-    assert!(endless.contains("time"), "{endless}");
+    assert!(endless.contains("deadline"), "{endless}");
     let project = monitor.site().path("native");
     fs::create_dir(&project).unwrap();
     write(&project, "app.py", "def handler(event, context):\n    pass\n");

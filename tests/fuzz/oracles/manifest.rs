@@ -17,7 +17,7 @@ pub const SEEDS: [&str; 3] = [
      upload-quota = \"1G\"\nstate-memory = \"4G\"\nstate-memory-per-tenant = \"1G\"\n\
      state-values-per-tenant = 1000\npeers = \"hosts\"\nhost = \"one\"\n\
      peer-listen = \"127.0.0.1:7412\"\npeer-keys = \"keys/one\"\nsandbox = \"strict\"\n\
-     lazy-above = \"4M\"\nlazy-above = \"4M\"\nlow-latency = true\nlog = \"warn,faaslet_vmm=debug\"\nlog-json = true\n",
+     lazy-above = \"4M\"\nlow-latency = true\nlog = \"warn,faaslet_vmm=debug\"\nlog-json = true\n",
     "name = \"greet\"\nlang = \"c\"\nkind = \"function\"\nsources = [\"a.c\"]\nflags = [\"-O2\"]\n",
     "[package]\nname = \"greet\"\nversion = \"0.1.0\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n",
 ];

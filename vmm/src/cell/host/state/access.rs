@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use faaslet_abi::Status;
 use faaslet_snapshot::guest::GuestMemory;
+use faaslet_state::CHUNK_BYTES;
 use faaslet_tier::{Copied, Task, Value};
 
 use super::error::Refused;
@@ -94,8 +95,10 @@ async fn copy(
 ) -> Result<usize, Refused> {
     held.local.count(Count::Miss, 1);
     held.finish_others(&opened.value).await?;
+    // What is written behind the end may lie in a chunk that has a part before it.
+    let before = range.offset % CHUNK_BYTES;
     for _ in 0..MAX_PULLS {
-        held.bring(opened, range.offset, u64::from(range.len)).await?;
+        held.bring(opened, range.offset - before, before + u64::from(range.len)).await?;
         if let Copied::Bytes(bytes) = copy(held.task, &opened.value, memory, range)? {
             return Ok(bytes);
         }
