@@ -37,10 +37,14 @@ const IDLE: Duration = Duration::from_millis(2);
 pub(crate) fn run(book: &mut Book) -> Result<()> {
     let ground = Ground::new()?;
     let hand = Hand::start();
-    book.put_times("lazy.round_trip", &times(BUDGET, || {
-        hand.over();
-        Ok(())
-    })?, None);
+    book.put_times(
+        "lazy.round_trip",
+        &times(BUDGET, || {
+            hand.over();
+            Ok(())
+        })?,
+        None,
+    );
     book.put_times("lazy.fault", &ground.faults(Duration::ZERO)?, Some("lazy.round_trip"));
     book.put_times("lazy.idle.round_trip", &idle(|| Ok(timed(|| hand.over())))?, None);
     book.put_times("lazy.idle.fault", &ground.faults(IDLE)?, Some("lazy.idle.round_trip"));

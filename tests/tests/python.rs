@@ -165,7 +165,7 @@ fn bad_calls_fail_alone(monitor: &Monitor<'_>) {
     deploy(monitor, "bad", text);
     for (kind, word) in [
         ("deep", "RecursionError"),
-        ("output", "MemoryError"),
+        ("output", "OverflowError"),
         ("long", "larger than the host allows"),
         ("memory", "MemoryError"),
     ] {
