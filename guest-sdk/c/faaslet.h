@@ -71,6 +71,11 @@ extern "C" {
  * Runs once, after FAASLET_INIT, as a call that is not anybody's: touch what calls will need. */
 #define FAASLET_WARM FAASLET_EXPORT("faaslet_warm") void faaslet_warm(void)
 
+/* FAASLET_EXTEND { ...; return 0; }
+ * For a runtime that others' images are baked on: runs in a fork of its image, with what the new
+ * image is to hold as its input. */
+#define FAASLET_EXTEND FAASLET_EXPORT("faaslet_extend") int faaslet_extend(void)
+
 /* FAASLET_AFTER_RESTORE { ... }
  * Runs first in every call: seed a random number generator here, and not in FAASLET_INIT, from
  * which every call would start with the same numbers. */

@@ -8,10 +8,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use faaslet_tests::{Monitor, Site, tree};
 use serde_json::{Value, json};
 
+/// Mails that the model of the example judges.
+const JUDGED: usize = 200;
 /// Forks whose random numbers are compared.
 const FORKS: usize = 10_000;
 
@@ -50,6 +53,7 @@ fn functions_in_python() {
     symlink(cache(), site.path(".cache")).unwrap();
     let monitor = site.up();
     examples_answer(&monitor);
+    a_model_that_was_trained_in_the_bake_judges(&monitor);
     a_second_deployment_compiles_nothing_and_rests_as_a_layer(&monitor);
     forks_draw_other_numbers(&monitor);
     failures_carry_their_traceback(&monitor);
@@ -77,6 +81,32 @@ fn examples_answer(monitor: &Monitor<'_>) {
     let way = ask(monitor, "python-route", &json!({"from": "Lisbon", "to": "Helsinki"}));
     assert_eq!(way["way"], json!(["Lisbon", "Paris", "Amsterdam", "Oslo", "Helsinki"]), "{way}");
     assert_eq!(way["km"], 3583, "{way}");
+}
+
+/// Real mails, of which the model has not seen these.
+fn a_model_that_was_trained_in_the_bake_judges(monitor: &Monitor<'_>) {
+    let from = tree::root().join("guest-sdk/examples/python-spam");
+    let project = monitor.site().path("python-spam");
+    fs::create_dir(&project).unwrap();
+    for name in ["app.py", "faaslet.toml"] {
+        fs::copy(from.join(name), project.join(name)).unwrap();
+    }
+    let fetched = Command::new("python3").arg(from.join("fetch.py")).arg(&project).output().unwrap();
+    assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
+    let limits = ["--init-timeout", "5m", "--memory", "1G", "--timeout", "1m"];
+    let _ = monitor.deploy_with("python-spam", &project, &limits).ok();
+    let held: Vec<(String, u8)> =
+        serde_json::from_slice(&fs::read(project.join("held-out.json")).unwrap()).unwrap();
+    let asked = &held[..JUDGED];
+    let mails: Vec<&str> = asked.iter().map(|(text, _)| text.as_str()).collect();
+    let asked_of = json!({ "mails": mails }).to_string();
+    let answer = monitor.default_tenant().call("python-spam", asked_of.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = answer.json();
+    let said = answer["spam"].as_array().unwrap();
+    let right = said.iter().zip(asked).filter(|(said, (_, spam))| **said == (*spam == 1)).count();
+    println!("{right} of {JUDGED} mails judged right");
+    assert!(right * 10 >= JUDGED * 9, "{right} of {JUDGED} mails judged right");
 }
 
 fn a_second_deployment_compiles_nothing_and_rests_as_a_layer(monitor: &Monitor<'_>) {
