@@ -91,7 +91,8 @@ fn a_model_that_was_trained_in_the_bake_judges(monitor: &Monitor<'_>) {
     for name in ["app.py", "faaslet.toml"] {
         fs::copy(from.join(name), project.join(name)).unwrap();
     }
-    let fetched = Command::new("python3").arg(from.join("fetch.py")).arg(&project).output().unwrap();
+    let fetched =
+        Command::new("python3").arg(from.join("fetch.py")).arg(&project).output().unwrap();
     assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
     let limits = ["--init-timeout", "5m", "--memory", "1G", "--timeout", "1m"];
     let _ = monitor.deploy_with("python-spam", &project, &limits).ok();
