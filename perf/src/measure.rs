@@ -23,6 +23,15 @@ impl Times {
         Self(Histogram::new_with_bounds(1, MAX_NS, 3).expect("bounds that are right"))
     }
 
+    /// Those of a histogram of nanoseconds.
+    pub(crate) fn of(nanoseconds: &Histogram<u64>) -> Self {
+        let mut times = Self::new();
+        for value in nanoseconds.iter_recorded() {
+            times.0.saturating_record_n(value.value_iterated_to(), value.count_at_value());
+        }
+        times
+    }
+
     /// One more.
     pub(crate) fn add(&mut self, time: Duration) {
         self.0.saturating_record(time.as_nanos() as u64);

@@ -18,12 +18,10 @@ use tempfile::TempDir;
 use crate::book::Book;
 use crate::measure::{Times, middle};
 use crate::monitor::Monitor;
-
-#[path = "../../net/examples/quinn_echo/mod.rs"]
-mod quinn_echo;
+use crate::quic;
 
 /// Round trips of the bare echo.
-const ECHOES: usize = 5_000;
+const ECHOES: u64 = 5_000;
 /// Functions that are called for the first time on the other host.
 const FUNCTIONS: usize = 15;
 /// Memory of a small function's image and of a large one's.
@@ -37,11 +35,7 @@ const SHIPPINGS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(book: &mut Book) -> Result<()> {
-    let echo = quinn_echo::run(64, 64, ECHOES).map_err(|error| anyhow!("{error}"))?;
-    for (quantile, at) in [("p50", 0.5), ("p99", 0.99)] {
-        let us = echo.0.value_at_quantile(at) as f64 / 1e3;
-        book.put(&format!("remote.echo.{quantile}"), us, "µs");
-    }
+    book.put_times("remote.echo", &quic::echo(64, 64, ECHOES)?.times, None);
     let pair = Pair::up()?;
     cold(book, &pair)?;
     again(book, &pair)?;

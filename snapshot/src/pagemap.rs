@@ -1,3 +1,3 @@
 //! The kernel's page map, for whoever watches mappings of their own: which pages were written.
 
-pub use crate::sys::{MAX_SCAN_REGIONS, PageRegion, ScanStop, scan_written};
+pub use crate::sys::{MAX_SCAN_REGIONS, PageRegion, ScanStop, WriteWatch, scan_written};

@@ -15,6 +15,7 @@ mod pagemap;
 mod probe;
 mod userfault;
 mod words;
+mod written;
 
 pub(crate) use mapping::{FileMapping, ImageView, Reservation, ViewPage};
 pub use pagemap::{MAX_SCAN_REGIONS, PageRegion, ScanStop, scan_written};
@@ -22,6 +23,7 @@ pub(crate) use pagemap::{entry_is_private, scan_private};
 pub(crate) use probe::is_readable;
 pub(crate) use userfault::Userfault;
 pub(crate) use words::{WORDS, Words};
+pub use written::WriteWatch;
 
 #[cfg(test)]
 mod tests;

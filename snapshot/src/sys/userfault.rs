@@ -32,18 +32,18 @@ struct ApiArgument {
 
 /// `struct uffdio_range`.
 #[repr(C)]
-struct RangeArgument {
-    start: u64,
-    len: u64,
+pub(super) struct RangeArgument {
+    pub(super) start: u64,
+    pub(super) len: u64,
 }
 
 /// `struct uffdio_register` and, with what came of it as a signed number, `struct uffdio_zeropage`.
 #[repr(C)]
-struct ModeArgument {
-    start: u64,
-    len: u64,
-    mode: u64,
-    result: u64,
+pub(super) struct ModeArgument {
+    pub(super) start: u64,
+    pub(super) len: u64,
+    pub(super) mode: u64,
+    pub(super) result: u64,
 }
 
 const _: () = assert!(size_of::<ApiArgument>() == 24);
@@ -51,7 +51,7 @@ const _: () = assert!(size_of::<RangeArgument>() == 16 && size_of::<ModeArgument
 
 const UFFDIO_API: libc::Ioctl =
     nix::request_code_readwrite!(0xaa, 0x3f, size_of::<ApiArgument>()) as libc::Ioctl;
-const UFFDIO_REGISTER: libc::Ioctl =
+pub(super) const UFFDIO_REGISTER: libc::Ioctl =
     nix::request_code_readwrite!(0xaa, 0x00, size_of::<ModeArgument>()) as libc::Ioctl;
 const UFFDIO_WAKE: libc::Ioctl =
     nix::request_code_read!(0xaa, 0x02, size_of::<RangeArgument>()) as libc::Ioctl;
@@ -67,13 +67,18 @@ pub(crate) struct Userfault {
 impl Userfault {
     /// Makes one for the faults of this process.
     pub(crate) fn open() -> Result<Self, Errno> {
+        Self::with(FEATURE_MISSING_SHMEM)
+    }
+
+    /// Makes one, if this kernel has all of these features.
+    pub(super) fn with(features: u64) -> Result<Self, Errno> {
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | USER_MODE_ONLY;
         // SAFETY: takes no pointers.
         let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, flags) };
         let fd = Errno::result(fd)? as libc::c_int;
         // SAFETY: a new descriptor, which nobody else has.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let mut argument = ApiArgument { api: API, features: FEATURE_MISSING_SHMEM, ioctls: 0 };
+        let mut argument = ApiArgument { api: API, features, ioctls: 0 };
         // SAFETY: the kernel's own structure for this request.
         Errno::result(unsafe { libc::ioctl(fd.as_raw_fd(), UFFDIO_API, &raw mut argument) })?;
         Ok(Self { fd })
@@ -124,9 +129,9 @@ impl Userfault {
         }
     }
 
-    fn request<T>(&self, request: libc::Ioctl, argument: *mut T) -> Result<(), Errno> {
-        // SAFETY: each caller gives the kernel's own structure for its request. Bytes that a
-        // program can see change in `zero` alone, from "not there" to zeros.
+    pub(super) fn request<T>(&self, request: libc::Ioctl, argument: *mut T) -> Result<(), Errno> {
+        // SAFETY: each caller, all of them in `sys`, gives the kernel's own structure for its
+        // request. Bytes that a program can see change in `zero` alone, from "not there" to zeros.
         Errno::result(unsafe { libc::ioctl(self.fd.as_raw_fd(), request, argument) }).map(|_| ())
     }
 }

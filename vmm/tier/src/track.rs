@@ -14,10 +14,10 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use faaslet_snapshot::pagemap::{MAX_SCAN_REGIONS, PageRegion, scan_written};
+use faaslet_snapshot::pagemap::{MAX_SCAN_REGIONS, PageRegion, WriteWatch, scan_written};
 use nix::errno::Errno;
 
-use crate::sys::{Access, Memory, PAGE_BYTES, Userfault, populate};
+use crate::sys::{Access, Memory, PAGE_BYTES, populate};
 
 /// Where the kernel shows this process its page map.
 const PAGEMAP_PATH: &str = "/proc/self/pagemap";
@@ -53,7 +53,7 @@ pub struct Tracker {
 
 #[derive(Debug)]
 struct Means {
-    userfault: Userfault,
+    stores: WriteWatch,
     pagemap: File,
 }
 
@@ -88,7 +88,7 @@ impl Tracker {
 
     /// Its descriptors, for a sandbox to keep open.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.means.iter().flat_map(|means| [means.userfault.fd(), means.pagemap.as_fd()])
+        self.means.iter().flat_map(|means| [means.stores.fd(), means.pagemap.as_fd()])
     }
 
     /// Enters the pages of a mapping, if that is done at once. What cannot be is left to faults.
@@ -119,13 +119,13 @@ impl Tracker {
         if !self.insists && (is_dense || (pages.len() as u64) < least) {
             return false;
         }
-        self.means.as_ref().is_some_and(|means| means.userfault.watch(pages).is_ok())
+        self.means.as_ref().is_some_and(|means| means.stores.watch(pages).is_ok())
     }
 
     /// Watches a mapping no longer.
     pub(crate) fn unwatch(&self, pages: &Range<usize>) {
         if let Some(means) = &self.means {
-            means.userfault.unwatch(pages);
+            means.stores.unwatch(pages);
         }
     }
 
@@ -145,7 +145,7 @@ impl Tracker {
 impl Means {
     fn open() -> Option<Self> {
         let pagemap = File::open(PAGEMAP_PATH).ok()?;
-        Some(Self { userfault: Userfault::open().ok()?, pagemap })
+        Some(Self { stores: WriteWatch::open().ok()?, pagemap })
     }
 
     fn scan(&self, pages: &Range<usize>, found: &mut impl FnMut(Range<u64>)) -> Result<(), Errno> {
@@ -173,7 +173,7 @@ impl Means {
         let memory = Memory::new(4 * PAGE_BYTES)?;
         let view = memory.view(0, 4 * PAGE_BYTES)?;
         let pages = view.addresses();
-        self.userfault.watch(&pages)?;
+        self.stores.watch(&pages)?;
         for page in [0, 1] {
             view.load::<u8>(page * PAGE_BYTES as usize);
         }

@@ -14,12 +14,10 @@
 
 mod memory;
 mod populate;
-mod userfault;
 mod view;
 
 pub(crate) use memory::Memory;
 pub(crate) use populate::{Access, populate};
-pub(crate) use userfault::Userfault;
 pub(crate) use view::View;
 
 /// Bytes of a page of the host.
